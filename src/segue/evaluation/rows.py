@@ -1,0 +1,123 @@
+"""What an evaluation returns: plain values that the report draws and machines read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Task = Literal["classification", "tagging", "regression"]
+TASKS: tuple[Task, ...] = ("classification", "tagging", "regression")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One number with its uncertainty: the stable row of ``results.csv`` and ``--json``.
+
+    ``mean`` is the mean over outer folds, ``se`` its standard error over folds, ``low``/``high``
+    the 95 % cluster-bootstrap interval (groups resampled), ``n`` the clips scored. The chance level
+    is a row like any other, with encoder ``chance``.
+    """
+
+    encoder: str
+    layers: str
+    head: str
+    target: str
+    metric: str
+    mean: float
+    se: float
+    low: float
+    high: float
+    n: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PairedTest:
+    """Difference of two encoders on the same outer folds of one target.
+
+    ``difference`` is mean(first) - mean(second); ``p_value`` comes from the corrected resampled
+    t-test (Nadeau & Bengio 2003) and ``p_holm`` is the same after Holm's correction over all pairs
+    of the target.
+    """
+
+    target: str
+    metric: str
+    first: str
+    second: str
+    difference: float
+    p_value: float
+    p_holm: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncoderResult:
+    """Everything measured for one encoder on one target.
+
+    Attributes
+    ----------
+    name : str
+        As in the rows: "mfcc", "choi2017-msd"; "chance" for the baseline that sees no features.
+    layers : str
+        "12345" or "" where the encoder has none.
+    predictions : ndarray
+        Out-of-fold predictions in manifest order: labels (n,) for classification, real values (n,)
+        for regression, scores (n, tags) for tagging.
+    fold_scores : mapping metric -> (folds,) array
+    settings : tuple of dict
+        The head settings that the inner folds chose, one per outer fold.
+    inner_scores : (folds,) array
+        Best inner score per outer fold; shown only to expose selection bias, never as the result.
+    confusion : (classes, classes) integer array or None
+        Rows true, columns predicted, out-of-fold; classification only.
+    """
+
+    name: str
+    layers: str
+    head: str
+    predictions: NDArray[Any]
+    fold_scores: Mapping[str, NDArray[np.float64]]
+    settings: tuple[Mapping[str, Any], ...]
+    inner_scores: NDArray[np.float64]
+    confusion: NDArray[np.int64] | None = None
+
+    @property
+    def label(self) -> str:
+        """Name with layers, as typed on the command line: ``choi2017-msd@12345``."""
+        return f"{self.name}@{self.layers}" if self.layers else self.name
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TargetResult:
+    """One target evaluated with several encoders on identical folds.
+
+    Attributes
+    ----------
+    task : {"classification", "tagging", "regression"}
+    labels : tuple of str
+        Class names or tags in column order; empty for regression.
+    truth : ndarray
+        As ``EncoderResult.predictions``, with 0/1 indicators for tagging.
+    folds : (n,) integer array
+        Outer fold of each clip.
+    notes : tuple of str
+        What a reader must know: tags undefined in some folds, classes dropped, missing labels.
+    """
+
+    target: str
+    task: Task
+    group: str
+    n: int
+    n_groups: int
+    labels: tuple[str, ...]
+    truth: NDArray[Any]
+    folds: NDArray[np.int64]
+    rows: tuple[Row, ...]
+    tests: tuple[PairedTest, ...]
+    encoders: tuple[EncoderResult, ...]
+    notes: tuple[str, ...] = field(default=())
