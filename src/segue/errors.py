@@ -22,13 +22,15 @@ class SegueError(Exception):
 
     Examples
     --------
-    >>> str(SegueError(wanted="an audio file", got="0 bytes", fix="Replace the file", source="a.mp3"))
-    'a.mp3: wanted an audio file, got 0 bytes. Replace the file.'
+    >>> str(SegueError(wanted="music", got="0 bytes", fix="Replace the file", source="a.mp3"))
+    'a.mp3: wanted music, got 0 bytes. Replace the file.'
     """
 
     exit_code = 1
 
-    def __init__(self, *, wanted: str, got: str, fix: str, source: str | Path | None = None) -> None:
+    def __init__(
+        self, *, wanted: str, got: str, fix: str, source: str | Path | None = None
+    ) -> None:
         self.wanted = wanted
         self.got = got
         self.fix = fix

@@ -1,0 +1,7 @@
+"""Filling the store: plan, worker, pool."""
+
+from segue.extraction.pool import available_cpus
+from segue.extraction.run import EmbedReport, Progress, extract, plan
+from segue.extraction.worker import Recipe
+
+__all__ = ["EmbedReport", "Progress", "Recipe", "available_cpus", "extract", "plan"]

@@ -1,0 +1,188 @@
+"""Front ends as torch modules: samples (batch, n) -> frames (batch, t, bins).
+
+One definition serves CPU and GPU, training and use. Presets carry the numbers of the papers.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from segue.card import FrontEndSpec
+from segue.errors import UsageError
+
+PRESETS: Final[dict[str, FrontEndSpec]] = {
+    # 46 ms frames, half overlap, magnitude, 200 mel filters, log (Hamel et al. 2013, section 4)
+    "hamel2013": FrontEndSpec(
+        rate=22050, n_fft=1024, hop=512, n_mels=200, power=1.0, log="ln", amin=1e-5
+    ),
+    # Choi et al. 2017: 96 mel bands at 12 kHz in dB, 80 dB deep. The reference level is that of
+    # the calibration set; 0 dB here (REPRODUCTION.md: theirs was the maximum of each batch).
+    "choi2017": FrontEndSpec(rate=12000, n_fft=512, hop=256, n_mels=96, floor_db=-80.0),
+    # 128 mel bands, 46 ms frames, half overlap, dB (Kim et al. 2018, section 4)
+    "kim2018": FrontEndSpec(rate=22050, n_fft=1024, hop=512, n_mels=128),
+    # Choi's baseline: 20 MFCC with the defaults of librosa at 12 kHz
+    "mfcc": FrontEndSpec(
+        rate=12000, n_fft=2048, hop=512, n_mels=128, floor_db=-80.0, floor_from="clip", n_mfcc=20
+    ),
+}
+
+
+def preset(name: str) -> FrontEndSpec:
+    """The named front end of a paper.
+
+    Raises
+    ------
+    UsageError
+        For a name that is not in ``PRESETS``.
+
+    Examples
+    --------
+    >>> preset("choi2017").n_mels
+    96
+    """
+    if name not in PRESETS:
+        raise UsageError(
+            wanted=f"one of the front ends {', '.join(PRESETS)}",
+            got=repr(name),
+            fix="Choose one of these names",
+        )
+    return PRESETS[name]
+
+
+def hz_to_mel(hertz: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
+    """Hertz to mel; Slaney's scale is linear below 1 kHz, logarithmic above.
+
+    References
+    ----------
+    Slaney 1998, Auditory Toolbox; Young et al., The HTK Book (``2595 log10(1 + f / 700)``).
+
+    Examples
+    --------
+    >>> hz_to_mel(np.array([1000.0]), "slaney").tolist()
+    [15.0]
+    """
+    if scale == "htk":
+        return 2595.0 * np.log10(1.0 + hertz / 700.0)
+    linear = hertz * 3.0 / 200.0
+    log_step = math.log(6.4) / 27.0
+    bent = 15.0 + np.log(np.maximum(hertz, 1000.0) / 1000.0) / log_step
+    return np.where(hertz >= 1000.0, bent, linear)
+
+
+def mel_to_hz(mel: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
+    """Inverse of :func:`hz_to_mel`.
+
+    Examples
+    --------
+    >>> mel_to_hz(hz_to_mel(np.array([4000.0]), "htk"), "htk").round(6).tolist()
+    [4000.0]
+    """
+    if scale == "htk":
+        return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+    log_step = math.log(6.4) / 27.0
+    return np.where(mel >= 15.0, 1000.0 * np.exp(log_step * (mel - 15.0)), mel * 200.0 / 3.0)
+
+
+def mel_filters(spec: FrontEndSpec) -> NDArray[np.float32]:
+    """Triangular filters (n_fft // 2 + 1, n_mels), peaks equally spaced in mel.
+
+    Where filters are narrower than the resolution of the transform (the lowest of hamel2013's
+    200), some have no bin at all; their output is constant, as in the paper.
+
+    Examples
+    --------
+    >>> mel_filters(preset("choi2017")).shape
+    (257, 96)
+    """
+    top = spec.rate / 2 if spec.f_max is None else spec.f_max
+    ends = hz_to_mel(np.array([spec.f_min, top]), spec.mel_scale)
+    edges = mel_to_hz(np.linspace(ends[0], ends[1], spec.n_mels + 2), spec.mel_scale)
+    bins = np.linspace(0.0, spec.rate / 2, spec.n_fft // 2 + 1)[:, None]
+    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    filters = np.maximum(0.0, np.minimum(rising, falling))
+    if spec.mel_norm == "slaney":
+        filters *= 2.0 / (edges[2:] - edges[:-2])
+    return filters.astype(np.float32)
+
+
+def dct_matrix(n_in: int, n_out: int) -> NDArray[np.float32]:
+    """First ``n_out`` rows of the orthonormal DCT-II, as a matrix (n_in, n_out).
+
+    Examples
+    --------
+    >>> basis = dct_matrix(8, 8)
+    >>> bool(np.allclose(basis.T @ basis, np.eye(8), atol=1e-6))
+    True
+    """
+    position = np.arange(n_in) + 0.5
+    basis = np.cos(np.pi / n_in * np.outer(position, np.arange(n_out))) * math.sqrt(2.0 / n_in)
+    basis[:, 0] /= math.sqrt(2.0)
+    return basis.astype(np.float32)
+
+
+class FrontEnd(nn.Module):
+    """Samples (batch, n) to frames (batch, 1 + n // hop, bins), as the spec says.
+
+    Every clip of the batch is treated alone: nothing is normalised over the batch.
+
+    Parameters
+    ----------
+    spec : FrontEndSpec
+
+    Examples
+    --------
+    >>> FrontEnd(preset("choi2017"))(torch.zeros(1, 348000)).shape
+    torch.Size([1, 1360, 96])
+    """
+
+    window: Tensor
+    filters: Tensor
+    dct: Tensor | None
+
+    def __init__(self, spec: FrontEndSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        window = torch.hann_window(spec.n_fft, periodic=True)
+        self.register_buffer("window", window, persistent=False)
+        self.register_buffer("filters", torch.from_numpy(mel_filters(spec)), persistent=False)
+        dct = None if spec.n_mfcc is None else torch.from_numpy(dct_matrix(spec.n_mels, spec.bins))
+        self.register_buffer("dct", dct, persistent=False)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Frames (batch, t, bins) of samples (batch, n)."""
+        spec = self.spec
+        spectrum = torch.stft(
+            samples,
+            spec.n_fft,
+            spec.hop,
+            window=self.window,
+            center=True,
+            pad_mode="constant",
+            return_complex=True,
+        )
+        magnitude = spectrum.real.square() + spectrum.imag.square()
+        if spec.power != 2.0:
+            magnitude = magnitude.pow(spec.power / 2.0)
+        level = self.compress(magnitude.transpose(1, 2) @ self.filters)
+        return level if self.dct is None else level @ self.dct
+
+    def compress(self, mel: Tensor) -> Tensor:
+        """Logarithm, reference and floor."""
+        spec = self.spec
+        if spec.log == "ln":
+            return mel.clamp(min=spec.amin).log()
+        level = 10.0 * mel.clamp(min=spec.amin).log10() - spec.reference_db
+        if spec.floor_db is None:
+            return level
+        if spec.floor_from == "clip":
+            # compared per clip, never per batch
+            floor = level.amax(dim=(1, 2), keepdim=True) + spec.floor_db
+            return torch.maximum(level, floor)
+        return level.clamp(min=spec.floor_db)

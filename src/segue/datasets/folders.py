@@ -1,0 +1,110 @@
+"""Folders as manifests: every audio file below, and its folder's name as the label."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from segue.datasets.manifest import Manifest
+from segue.errors import ManifestError
+
+LABEL = "label"
+
+
+def from_folder(folder: str | Path, *, suffixes: Collection[str]) -> Manifest:
+    """All audio files below a folder, sorted; ``label`` is the name of the file's own folder.
+
+    Links to folders are followed; a link that leads back to a folder above it is counted as
+    ignored, not followed for ever. Other files are counted in ``ignored`` by suffix.
+
+    Parameters
+    ----------
+    folder : str or Path
+    suffixes : collection of str
+        Lower-case suffixes taken as audio, with the dot.
+
+    Raises
+    ------
+    ManifestError
+        When nothing in it has an audio suffix.
+    """
+    folder = Path(folder)
+    ignored: Counter[str] = Counter()
+    rows = []
+    for path in sorted(_walk(folder, frozenset(), ignored)):
+        if path.suffix.lower() in suffixes:
+            relative = path.relative_to(folder)
+            label = relative.parent.name if len(relative.parts) > 1 else ""
+            rows.append({"path": str(relative), "id": relative.as_posix(), LABEL: label})
+        else:
+            ignored[f"suffix {path.suffix.lower() or '(none)'}"] += 1
+    if not rows:
+        seen = ", ".join(f"{count} x {why}" for why, count in ignored.items()) or "nothing"
+        raise ManifestError(
+            wanted="audio files in a folder",
+            got=seen,
+            fix=f"Known suffixes are {', '.join(sorted(suffixes))}",
+            source=folder,
+        )
+    if not any(row[LABEL] for row in rows):
+        rows = [{"path": row["path"], "id": row["id"]} for row in rows]
+    manifest = Manifest.from_rows(rows, root=folder)
+    return replace(manifest, name=str(folder), ignored=dict(ignored))
+
+
+def _walk(folder: Path, above: frozenset[tuple[int, int]], ignored: Counter[str]) -> Iterator[Path]:
+    status = folder.stat()
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        ignored["link to a folder above it"] += 1
+        return
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except PermissionError:
+        ignored["folder that may not be read"] += 1
+        return
+    for entry in entries:
+        try:
+            is_folder = entry.is_dir()
+        except OSError:
+            is_folder = False  # a link onto itself: listed as a file, and refused with its reason
+        if is_folder:
+            yield from _walk(folder / entry.name, above | {here}, ignored)
+        else:
+            yield folder / entry.name
+
+
+def from_paths(paths: Sequence[str | Path], *, suffixes: Collection[str]) -> Manifest:
+    """Manifest of what a user names on a command line.
+
+    One ``.csv``, ``.parquet`` or ``.txt`` file is read as a manifest, one folder is walked; several
+    files and folders are put together, ids being the paths as given. A named file is taken whatever
+    its suffix: its content decides.
+
+    Raises
+    ------
+    ManifestError
+        When nothing is named, or nothing audible found.
+    """
+    if not paths:
+        raise ManifestError(
+            wanted="files, a folder or a manifest", got="nothing", fix="Name at least one"
+        )
+    first = Path(paths[0])
+    if len(paths) == 1 and first.is_dir():
+        return from_folder(first, suffixes=suffixes)
+    if len(paths) == 1 and first.suffix.lower() in (".csv", ".parquet", ".txt"):
+        return Manifest.read(first)
+    rows, ignored = [], Counter[str]()
+    for path in map(Path, paths):
+        if path.is_dir():
+            below = from_folder(path, suffixes=suffixes)
+            ignored.update(below.ignored)
+            rows += [{"path": str(track.path.absolute())} for track in below.tracks()]
+        else:
+            rows.append({"path": str(path.absolute())})
+    unique = {row["path"]: row for row in rows}
+    return replace(Manifest.from_rows(list(unique.values())), ignored=dict(ignored))

@@ -1,0 +1,143 @@
+"""The five-layer convnet of Choi et al. 2017 and the features of all its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from segue.audio.frontends import FrontEnd
+from segue.card import EncoderCard
+from segue.encoders.protocol import Encoder, Samples, Vectors
+
+MAPS = 32
+LAYERS = (1, 2, 3, 4, 5)
+# (frequency, time): the released code's; the paper's figure has sizes that do not fit 96 bands
+POOLS = ((2, 4), (3, 4), (2, 5), (2, 4), (4, 4))
+
+Batches = Callable[[], Iterable[Tensor]]
+
+
+class ConvNet(nn.Module):
+    """Five times convolution 3 x 3, batch normalisation, ELU, max-pooling; 32 maps each.
+
+    Frames (batch, 1360, 96) go in; the output of layer k, averaged over time and frequency after
+    its pooling, comes out as (batch, 32), for every k.
+
+    Examples
+    --------
+    >>> [tuple(layer.shape) for layer in ConvNet()(torch.zeros(2, 1360, 96))]
+    [(2, 32), (2, 32), (2, 32), (2, 32), (2, 32)]
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        inputs = (1, MAPS, MAPS, MAPS, MAPS)
+        self.convolutions = nn.ModuleList(nn.Conv2d(n, MAPS, 3, padding=1) for n in inputs)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(MAPS, eps=1e-3) for _ in inputs)
+
+    def forward(self, frames: Tensor, depth: int = len(POOLS)) -> list[Tensor]:
+        """Layer outputs [(batch, 32)] of frames (batch, t, bins), down to layer ``depth``."""
+        maps = frames.transpose(1, 2).unsqueeze(1)
+        outputs = []
+        for layer in range(depth):
+            maps = self.block(maps, layer)
+            outputs.append(maps.mean(dim=(2, 3)))
+        return outputs
+
+    def block(self, maps: Tensor, layer: int) -> Tensor:
+        """One layer. ELU never decreases, so pooling first gives the same at an eighth the work."""
+        maps = self.norms[layer](self.convolutions[layer](maps))
+        return nn.functional.elu(nn.functional.max_pool2d(maps, POOLS[layer]))
+
+    def fused(self) -> ConvNet:
+        """Copy with every batch normalisation folded into its convolution, for use."""
+        self.eval()
+        copy = ConvNet()
+        copy.convolutions = nn.ModuleList(
+            fuse_conv_bn_eval(cast(nn.Conv2d, conv), norm)
+            for conv, norm in zip(self.convolutions, self.batch_norms(), strict=True)
+        )
+        copy.norms = nn.ModuleList(nn.Identity() for _ in POOLS)
+        return copy.eval()
+
+    def batch_norms(self) -> list[nn.BatchNorm2d]:
+        """The batch normalisations, layer by layer."""
+        return [cast(nn.BatchNorm2d, norm) for norm in self.norms]
+
+
+def calibrate(network: ConvNet, batches: Batches) -> None:
+    """Set the batch-normalisation statistics of a network to those of a reference set.
+
+    The published network was always run with the statistics of its batch (its stored means are 0
+    and variances 1), so one clip alone had no defined features. This computes, layer by layer and
+    in bounded memory, what one single batch of the whole reference set would give, and freezes it.
+
+    Parameters
+    ----------
+    network : ConvNet
+        Changed in place: running means and (biased) variances of all layers.
+    batches : callable
+        Called once per layer; yields frames (batch, 1360, 96) of the reference clips.
+    """
+    network.eval()
+    with torch.inference_mode():
+        for layer, norm in enumerate(network.batch_norms()):
+            means, variances = [], []
+            for frames in batches():
+                maps = frames.transpose(1, 2).unsqueeze(1)
+                for below in range(layer):
+                    maps = network.block(maps, below)
+                for clip in network.convolutions[layer](maps):
+                    variance, mean = torch.var_mean(clip, dim=(1, 2), correction=0)
+                    means.append(mean.double())
+                    variances.append(variance.double())
+            # clips have equal length: the variance of all is the mean variance within clips plus
+            # the variance of their means
+            mean, within = torch.stack(means), torch.stack(variances)
+            norm.load_state_dict(
+                {
+                    "running_mean": mean.mean(dim=0).float(),
+                    "running_var": (within.mean(dim=0) + mean.var(dim=0, correction=0)).float(),
+                },
+                strict=False,
+            )
+
+
+class ConvNetEncoder(Encoder):
+    """Features of the asked layers of a convnet, concatenated in the order asked.
+
+    Parameters
+    ----------
+    card : EncoderCard
+        ``card.layers`` says which layers, its front end and excerpt what they hear.
+    network : ConvNet
+        With frozen statistics; only the layers needed are computed.
+    device : str
+    """
+
+    def __init__(self, card: EncoderCard, network: ConvNet, *, device: str = "cpu") -> None:
+        self.card = card
+        self.device = device
+        self.front_end = FrontEnd(card.front_end).to(device).eval()
+        self.network = network.fused().to(device)
+        # a layer's maps are 16 MB per clip: on a CPU more than one clip at once only costs cache
+        self.batch = 1 if device == "cpu" else 32
+
+    def encode_chunks(self, chunks: Sequence[Samples]) -> Vectors:
+        parts = [
+            self._encode(chunks[begin : begin + self.batch])
+            for begin in range(0, len(chunks), self.batch)
+        ]
+        return np.concatenate(parts)
+
+    def _encode(self, chunks: Sequence[Samples]) -> Vectors:
+        with torch.inference_mode():
+            samples = torch.from_numpy(np.stack(chunks)).to(self.device)
+            outputs = self.network(self.front_end(samples), depth=max(self.card.layers))
+            chosen = [outputs[layer - 1] for layer in self.card.layers]
+            return torch.cat(chosen, dim=1).float().cpu().numpy()

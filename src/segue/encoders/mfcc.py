@@ -1,0 +1,60 @@
+"""``mfcc``: the 120-number baseline of Choi et al. 2017, section 3.3."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from segue.audio.frontends import FrontEnd, preset
+from segue.card import EncoderCard, ExcerptSpec
+from segue.encoders.protocol import Encoder, Samples, Vectors
+
+
+class MfccEncoder(Encoder):
+    """Mean and standard deviation of 20 MFCCs and of their first and second differences.
+
+    The order is mean of MFCC, of first, of second differences, then the three deviations. Plain
+    differences, not regression slopes, as in the authors' released features. A clip with fewer
+    than three frames has no second difference; the statistics of nothing are 0.
+
+    Parameters
+    ----------
+    chunks : int or None
+        29-second chunks heard from the start; None: the whole clip.
+    device : str
+
+    Examples
+    --------
+    >>> MfccEncoder().encode_chunks([np.ones(12000, np.float32)]).shape
+    (1, 120)
+    """
+
+    def __init__(self, *, chunks: int | None = 1, device: str = "cpu") -> None:
+        spec = preset("mfcc")
+        self.device = device
+        self.front_end = FrontEnd(spec).to(device).eval()
+        self.card = EncoderCard(
+            name="mfcc",
+            version=1,
+            dim=6 * spec.bins,
+            front_end=spec,
+            excerpt=ExcerptSpec(seconds=29.0, chunks=chunks),
+            description="20 MFCC, first and second differences: mean and standard deviation",
+            citation="Choi et al., Transfer learning for music classification and regression "
+            "tasks, ISMIR 2017",
+        )
+
+    def encode_chunks(self, chunks: Sequence[Samples]) -> Vectors:
+        # one at a time: clips differ in length, and padding would change the statistics
+        return np.stack([self._encode(chunk) for chunk in chunks])
+
+    def _encode(self, chunk: Samples) -> Vectors:
+        with torch.inference_mode():
+            samples = torch.from_numpy(np.ascontiguousarray(chunk))[None].to(self.device)
+            frames = self.front_end(samples)[0].double().cpu().numpy()
+        parts = [np.diff(frames, n=order, axis=0) for order in range(3)]
+        means = [part.mean(axis=0) if len(part) else np.zeros(part.shape[1]) for part in parts]
+        spread = [part.std(axis=0) if len(part) else np.zeros(part.shape[1]) for part in parts]
+        return np.concatenate(means + spread).astype(np.float32)

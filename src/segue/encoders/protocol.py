@@ -1,0 +1,116 @@
+"""The one protocol of encoders: chunks of samples in, one vector per chunk out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.audio import Audio
+from segue.card import EncoderCard, ExcerptSpec
+from segue.errors import UsageError
+
+Samples = NDArray[np.float32]
+Vectors = NDArray[np.float32]
+
+
+class Encoder(ABC):
+    """Samples to features, bound to a card.
+
+    A subclass sets ``card`` and defines :meth:`encode_chunks`; the features of a chunk must depend
+    on that chunk alone (``tests/contracts/test_encoders.py`` holds every registered encoder to it).
+
+    Examples
+    --------
+    >>> from segue.encoders import encoder
+    >>> tone = np.sin(np.arange(24000) / 5).astype(np.float32)
+    >>> encoder("mfcc").features(Audio(tone, 12000)).shape
+    (120,)
+    """
+
+    card: EncoderCard
+
+    @abstractmethod
+    def encode_chunks(self, chunks: Sequence[Samples]) -> Vectors:
+        """Vectors (len(chunks), dim) of mono samples at the card's rate.
+
+        Every chunk has at most the card's excerpt length, and exactly that length where the card
+        says that shorter ones are tiled.
+        """
+
+    def features(self, audio: Audio) -> NDArray[np.float32]:
+        """Features (dim,) of one clip: the mean of its chunks' vectors.
+
+        Parameters
+        ----------
+        audio : Audio
+            Mono samples at the rate of the card.
+
+        Raises
+        ------
+        UsageError
+            When the audio is at another rate; ``segue.load(path, rate=...)`` resamples.
+        """
+        if audio.rate != self.card.rate:
+            raise UsageError(
+                wanted=f"audio at {self.card.rate} Hz for {self.card.label}",
+                got=f"{audio.rate} Hz",
+                fix=f"Load it with segue.load(path, rate={self.card.rate})",
+                source=audio.source,
+            )
+        chunks = split(audio.samples, audio.rate, self.card.excerpt)
+        return mean_vector(self.encode_chunks(chunks))
+
+
+def mean_vector(vectors: Vectors) -> NDArray[np.float32]:
+    """Features (dim,) of a clip from its chunks' vectors (chunks, dim).
+
+    Summed in double precision, so that the result does not depend on how chunks were grouped.
+    """
+    mean: NDArray[np.float64] = vectors.mean(axis=0, dtype=np.float64)
+    return mean.astype(np.float32)
+
+
+def split(samples: Samples, rate: int, excerpt: ExcerptSpec) -> list[Samples]:
+    """The chunks that an excerpt specification takes from a clip.
+
+    Examples
+    --------
+    >>> spec = ExcerptSpec(seconds=1.0, chunks=None)
+    >>> [len(chunk) for chunk in split(np.zeros(260, np.float32), 100, spec)]
+    [100, 100, 60]
+    >>> [len(chunk) for chunk in split(np.zeros(230, np.float32), 100, spec)]
+    [100, 100]
+    """
+    size = round(excerpt.seconds * rate)
+    limit = len(samples) if excerpt.chunks is None else min(len(samples), size * excerpt.chunks)
+    chunks = [samples[begin : begin + size] for begin in range(0, limit, size)]
+    if len(chunks) > 1 and not counts(len(chunks[-1]), size):
+        chunks.pop()
+    return [fit_length(chunk, size, excerpt) for chunk in chunks]
+
+
+def counts(length: int, size: int) -> bool:
+    """Whether a chunk of ``length`` samples is long enough to stand beside full ones of ``size``.
+
+    Examples
+    --------
+    >>> counts(50, 100), counts(49, 100)
+    (True, False)
+    """
+    return 2 * length >= size
+
+
+def fit_length(chunk: Samples, size: int, excerpt: ExcerptSpec) -> Samples:
+    """Repeat a short chunk up to ``size`` samples where the excerpt says so (Choi et al. 2017).
+
+    Examples
+    --------
+    >>> fit_length(np.float32([1, 2]), 5, ExcerptSpec(seconds=1, short="tile")).tolist()
+    [1.0, 2.0, 1.0, 2.0, 1.0]
+    """
+    if excerpt.short == "as-is" or len(chunk) >= size:
+        return chunk
+    return np.resize(chunk, size)

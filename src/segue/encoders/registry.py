@@ -1,0 +1,150 @@
+"""The explicit list of encoders: a name means one thing, or raises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from segue.encoders.calibrated import choi2017_msd, random_convnet
+from segue.encoders.convnet import LAYERS
+from segue.encoders.melstats import MelStatsEncoder
+from segue.encoders.mfcc import MfccEncoder
+from segue.encoders.protocol import Encoder
+from segue.errors import UsageError
+
+Build = Callable[..., Encoder]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One registered encoder.
+
+    ``build`` takes the keywords ``chunks`` and ``device``, and ``layers`` where the encoder has
+    layers. ``weights`` says whether something must be pulled first.
+    """
+
+    name: str
+    summary: str
+    build: Build
+    layers: tuple[int, ...] = ()
+    weights: bool = False
+
+
+ENCODERS: tuple[Entry, ...] = (
+    Entry("mfcc", "20 MFCC with differences, mean and deviation (120)", MfccEncoder),
+    Entry("melstats", "Hamel 2013: statistics of 200 log-mel bands (800)", MelStatsEncoder),
+    Entry("random-convnet", "Choi 2017's convnet, untrained (32 a layer)", random_convnet, LAYERS),
+    Entry(
+        "choi2017-msd",
+        "Choi 2017's convnet, trained on MSD tags (32 a layer)",
+        choi2017_msd,
+        LAYERS,
+        weights=True,
+    ),
+)
+
+
+def entry(name: str) -> Entry:
+    """The registry entry of a name.
+
+    Raises
+    ------
+    UsageError
+        Naming all registered encoders.
+    """
+    for known in ENCODERS:
+        if known.name == name:
+            return known
+    raise UsageError(
+        wanted=f"an encoder among {', '.join(known.name for known in ENCODERS)}",
+        got=repr(name),
+        fix="`segue models list` describes them",
+    )
+
+
+def parse_layers(text: str) -> tuple[int, ...]:
+    """Layers from ``"135"`` or ``"1,3,5"``.
+
+    Examples
+    --------
+    >>> parse_layers("135"), parse_layers("1, 3")
+    ((1, 3, 5), (1, 3))
+    """
+    parts = text.split(",") if "," in text else list(text.strip())
+    try:
+        return tuple(int(part) for part in parts)
+    except ValueError:
+        raise UsageError(
+            wanted="layers such as 1,3,5 or 135", got=repr(text), fix="Use digits"
+        ) from None
+
+
+def encoder(
+    name: str,
+    *,
+    layers: Sequence[int] | None = None,
+    chunks: int | None = 1,
+    device: str = "cpu",
+) -> Encoder:
+    """Build a registered encoder.
+
+    Parameters
+    ----------
+    name : str
+        ``"mfcc"``, or with layers in the paper's notation ``"choi2017-msd@135"``.
+    layers : sequence of int, optional
+        Layers in ascending order without repetition; by default all.
+    chunks : int or None
+        Excerpts of the encoder's own length heard from the start of a clip, their vectors averaged;
+        None hears the whole clip. One, the first 29 or 30 s, is what the papers do.
+    device : str
+        ``"cpu"`` or a torch device such as ``"cuda"``.
+
+    Raises
+    ------
+    UsageError
+        Unknown name, layers it does not have, a device that is not there.
+    WeightsError
+        Its weights were not pulled.
+
+    Examples
+    --------
+    >>> encoder("random-convnet@13").card.dim
+    64
+    """
+    base, _, code = name.partition("@")
+    known = entry(base)
+    if code and layers is not None:
+        raise UsageError(
+            wanted="layers given once", got=f"{name!r} and {list(layers)}", fix="Drop one of them"
+        )
+    if chunks is not None and chunks < 1:
+        raise UsageError(wanted="at least one chunk", got=str(chunks), fix="Use 1 or more, or all")
+    _check_device(device)
+    asked = parse_layers(code) if code else tuple(layers) if layers is not None else known.layers
+    if not known.layers:
+        if asked:
+            raise UsageError(
+                wanted=f"no layers for {base}", got=str(list(asked)), fix="Drop the layers"
+            )
+        return known.build(chunks=chunks, device=device)
+    if not asked or list(asked) != sorted(set(asked)) or not set(asked) <= set(known.layers):
+        raise UsageError(
+            wanted=f"ascending layers among {', '.join(map(str, known.layers))} for {base}",
+            got=str(list(asked)),
+            fix="Ask for a subset such as --layers 1,3,5",
+        )
+    return known.build(layers=asked, chunks=chunks, device=device)
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(
+            wanted="a device that torch can use here",
+            got=f"{device!r} ({str(error).splitlines()[0]})",
+            fix="Use --device cpu",
+        ) from error

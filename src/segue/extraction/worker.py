@@ -1,0 +1,222 @@
+"""One file to one row: hash, decode, check, encode. The same function for every engine."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from segue.audio import Audio, check_samples, load, stream
+from segue.card import EncoderCard
+from segue.datasets import Track
+from segue.encoders import Encoder, encoder
+from segue.encoders.protocol import Samples, counts, fit_length, mean_vector, split
+from segue.errors import AudioError, InvalidSamplesError, UnreadableAudioError
+from segue.store import Failure, FileFacts, Row, content_key
+
+log = logging.getLogger(__name__)
+
+HASH_BLOCK = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a worker needs to build its encoder."""
+
+    name: str
+    layers: tuple[int, ...] | None = None
+    chunks: int | None = 1
+    device: str = "cpu"
+
+    def build(self) -> Encoder:
+        """The encoder, as :func:`segue.encoders.encoder` makes it."""
+        return encoder(self.name, layers=self.layers, chunks=self.chunks, device=self.device)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A track to embed; ``known`` are content keys already stored for files of its size."""
+
+    track: Track
+    known: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A track whose content is stored already, under another name or id."""
+
+    facts: FileFacts
+    key: str
+
+
+Outcome = Row | Failure | Moved
+
+
+def file_facts(track: Track) -> FileFacts:
+    """Size and time of a track's file; -1 where it cannot even be looked at."""
+    try:
+        status = track.path.stat()
+        size, mtime_ns = status.st_size, status.st_mtime_ns
+    except (OSError, ValueError):  # ValueError: a zero byte in the name
+        size = mtime_ns = -1
+    return FileFacts(
+        id=track.id,
+        path=str(track.path),
+        line=track.line,
+        bytes=size,
+        mtime_ns=mtime_ns,
+        start=track.start,
+        duration=track.duration,
+    )
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes, read in blocks.
+
+    Raises
+    ------
+    UnreadableAudioError
+        When the file cannot be opened or read.
+    """
+    state = hashlib.sha256()
+    try:
+        # not blocking: opening a pipe nobody writes to would wait for ever
+        with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+            while block := file.read(HASH_BLOCK):
+                state.update(block)
+    except (OSError, ValueError) as error:
+        raise UnreadableAudioError(
+            wanted="a readable audio file",
+            got=getattr(error, "strerror", None) or str(error),
+            fix="Check that the file is there, is no folder or circular link, and may be read",
+            source=path,
+        ) from error
+    return state.hexdigest()
+
+
+def process(tasks: Sequence[Task], encoder: Encoder) -> list[Outcome]:
+    """Embed some tracks; a bad one becomes a :class:`Failure`, never an exception.
+
+    Single-chunk clips are encoded together, which a GPU needs; each one's features depend on it
+    alone, whatever it shares the batch with.
+    """
+    outcomes: dict[int, Outcome] = {}
+    batch: list[tuple[int, Heard, Samples]] = []
+    for position, task in enumerate(tasks):
+        facts = file_facts(task.track)
+        try:
+            key = content_key(content_hash(task.track.path), facts.start, facts.duration)
+            if key in task.known:
+                outcomes[position] = Moved(facts, key)
+            elif encoder.card.excerpt.chunks == 1:
+                heard, samples = _first_chunk(task.track, encoder.card)
+                batch.append((position, Heard(facts, key, heard, heard.seconds), samples))
+            else:
+                outcomes[position] = _row(*_all_chunks(task.track, facts, key, encoder))
+        except Exception as error:
+            outcomes[position] = _failure(facts, error)
+    outcomes.update(_encode_batch(batch, encoder))
+    return [outcomes[position] for position in range(len(tasks))]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A decoded track: its facts, key, some audio of it (for the source's facts), its length."""
+
+    facts: FileFacts
+    key: str
+    audio: Audio
+    seconds: float
+
+
+def _first_chunk(track: Track, card: EncoderCard) -> tuple[Audio, Samples]:
+    seconds = card.excerpt.seconds
+    duration = seconds if track.duration is None else min(seconds, track.duration)
+    audio = load(track.path, rate=card.rate, start=track.start, duration=duration)
+    check_samples(audio, min_seconds=card.excerpt.min_seconds)
+    return audio, split(audio.samples, audio.rate, card.excerpt)[0]
+
+
+def _encode_batch(
+    batch: Sequence[tuple[int, Heard, Samples]], encoder: Encoder
+) -> dict[int, Outcome]:
+    try:
+        if not batch:
+            return {}
+        vectors = encoder.encode_chunks([samples for _, _, samples in batch])
+        return {
+            position: _row(heard, vector)
+            for (position, heard, _), vector in zip(batch, vectors, strict=True)
+        }
+    except Exception as error:
+        if len(batch) == 1:
+            position, heard, _ = batch[0]
+            return {position: _failure(heard.facts, error)}
+        # find the one that the encoder cannot take; the others keep their features
+        alone = [_encode_batch([item], encoder) for item in batch]
+        return {position: outcome for one in alone for position, outcome in one.items()}
+
+
+def _all_chunks(
+    track: Track, facts: FileFacts, key: str, encoder: Encoder
+) -> tuple[Heard, Samples]:
+    """Features of consecutive chunks, decoded and encoded block by block."""
+    excerpt, rate = encoder.card.excerpt, encoder.card.rate
+    size = round(excerpt.seconds * rate)
+    limit = None if excerpt.chunks is None else excerpt.seconds * excerpt.chunks
+    lengths = [length for length in (limit, track.duration) if length is not None]
+    blocks = stream(
+        track.path,
+        rate=rate,
+        start=track.start,
+        duration=min(lengths) if lengths else None,
+        block_seconds=excerpt.seconds,
+    )
+    vectors: list[Samples] = []
+    heard, silent = 0, True
+    last: Audio | None = None
+    for block in blocks:
+        last = block
+        silent = silent and not block.samples.any()
+        if vectors and not counts(len(block.samples), size):
+            break
+        if not vectors and len(block.samples) < excerpt.min_seconds * rate:
+            check_samples(block, min_seconds=excerpt.min_seconds)
+        heard += len(block.samples)
+        vectors.append(encoder.encode_chunks([fit_length(block.samples, size, excerpt)])[0])
+    if last is None or silent:
+        raise InvalidSamplesError(
+            wanted="music",
+            got="digital silence: every sample is 0" if last else "0 samples",
+            fix="Replace or remove the file",
+            source=track.path,
+        )
+    return Heard(facts, key, last, heard / rate), mean_vector(np.stack(vectors))
+
+
+def _row(heard: Heard, features: Samples) -> Outcome:
+    if not np.isfinite(features).all():
+        reason = f"{int((~np.isfinite(features)).sum())} features are not finite"
+        return Failure(facts=heard.facts, stage="features", reason=reason)
+    info = heard.audio.info
+    return Row(
+        facts=heard.facts,
+        key=heard.key,
+        source_rate=info.rate if info else heard.audio.rate,
+        source_channels=info.channels if info else 1,
+        seconds=heard.seconds,
+        features=features,
+    )
+
+
+def _failure(facts: FileFacts, error: Exception) -> Failure:
+    if isinstance(error, AudioError):
+        return Failure(facts=facts, stage=error.stage, reason=str(error))
+    # not foreseen: still only this file's loss, but with its traceback for whoever mends it
+    log.error("unexpected error with %s", facts.path, exc_info=error)
+    return Failure(facts=facts, stage="unexpected", reason=f"{type(error).__name__}: {error}")

@@ -1,0 +1,77 @@
+"""Measure the frozen statistics of the convnets on a reference set and write them to the package.
+
+    python tools/calibrate.py MANIFEST --name "gtzan100 (100 clips ...)"
+
+Writes src/segue/encoders/calibration/{choi2017-msd,random-convnet}.json: the 0 dB level, and mean
+and variance of every map before its normalisation, as one batch of the whole set would give them.
+The weights of choi2017-msd must have been pulled (`segue models pull choi2017-msd`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segue.audio import load
+from segue.audio.frontends import FrontEnd, preset
+from segue.card import ExcerptSpec
+from segue.datasets import Manifest
+from segue.encoders.calibrated import published_network, random_network
+from segue.encoders.convnet import calibrate
+from segue.encoders.protocol import split
+
+OUT = Path(__file__).parent.parent / "src/segue/encoders/calibration"
+
+
+def decibels(manifest: Manifest) -> list[Tensor]:
+    """Mel frames (1360, 96) in dB of every clip, neither referred to a level nor floored."""
+    spec = preset("choi2017")
+    front_end = FrontEnd(replace(spec, floor_db=None))
+    excerpt = ExcerptSpec(seconds=29.0, short="tile")
+    frames = []
+    for track in manifest.tracks():
+        audio = load(track.path, rate=spec.rate, start=track.start, duration=29.0)
+        samples = np.ascontiguousarray(split(audio.samples, audio.rate, excerpt)[0])
+        with torch.inference_mode():
+            frames.append(front_end(torch.from_numpy(samples)[None])[0])
+    return frames
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--name", required=True, help="the reference set in words, for the cards")
+    arguments = parser.parse_args()
+    frames = decibels(Manifest.read(arguments.manifest))
+    reference = max(float(clip.max()) for clip in frames)
+    floor = preset("choi2017").floor_db
+
+    def batches() -> Iterator[Tensor]:
+        for clip in frames:
+            yield (clip - reference).clamp(min=floor)[None]
+
+    networks = {"choi2017-msd": published_network, "random-convnet": random_network}
+    for name, build in networks.items():
+        network, _ = build()
+        calibrate(network, batches)
+        facts = {
+            "reference_set": arguments.name,
+            "clips": len(frames),
+            "reference_db": reference,
+            "means": [norm.running_mean.tolist() for norm in network.batch_norms()],
+            "variances": [norm.running_var.tolist() for norm in network.batch_norms()],
+        }
+        path = OUT / f"{name}.json"
+        path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        print(path)
+
+
+if __name__ == "__main__":
+    main()
