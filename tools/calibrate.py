@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,14 +52,11 @@ def main() -> None:
     reference = max(float(clip.max()) for clip in frames)
     floor = preset("choi2017").floor_db
 
-    def batches() -> Iterator[Tensor]:
-        for clip in frames:
-            yield (clip - reference).clamp(min=floor)[None]
-
+    clips = [(clip - reference).clamp(min=floor)[None] for clip in frames]
     networks = {"choi2017-msd": published_network, "random-convnet": random_network}
     for name, build in networks.items():
         network, _ = build()
-        calibrate(network, batches)
+        calibrate(network, clips)
         facts = {
             "reference_set": arguments.name,
             "clips": len(frames),

@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import logging
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,7 +21,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from segue.card import EncoderCard
-from segue.errors import StoreError, UsageError
+from segue.errors import ModelError, StoreError, UsageError
+from segue.files import write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -97,32 +97,6 @@ def content_key(sha256: str, start: float, duration: float | None) -> str:
     return f"{sha256}:{start!r}:{duration!r}"
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is either whole or absent, even if the machine stops.
-
-    Raises
-    ------
-    StoreError
-        Full disk, no permission; what was there before is untouched.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise StoreError(
-            wanted=f"to write {len(content)} bytes",
-            got=error.strerror or str(error),
-            fix="Free space or choose another folder, then run the same command again: "
-            "what was finished is kept",
-            source=path,
-        ) from error
-
-
 @dataclass(slots=True)
 class FeatureTable:
     """Features of one encoder card: ids and X (tracks, dim), growing by whole shards.
@@ -189,7 +163,7 @@ class FeatureTable:
             facts = json.loads((folder / CARD).read_text(encoding="utf-8"))
             card = EncoderCard.from_json(facts["card"])
             version, digest = facts["format"], facts["digest"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, ModelError) as error:
             raise StoreError(
                 wanted="a feature table (a folder with card.json)",
                 got=f"{type(error).__name__}: {error}",
@@ -232,11 +206,18 @@ class FeatureTable:
 
     def fail(self, failure: Failure) -> None:
         """Add a failure to the quarantine list, at once."""
-        note = {**asdict(failure.facts), "stage": failure.stage, "reason": failure.reason}
+        self._note({**asdict(failure.facts), "stage": failure.stage, "reason": failure.reason})
+
+    def absolve(self, name: str) -> None:
+        """Take an id off the quarantine list: it was embedded after all."""
+        self._note({"id": name, "absolved": True})
+
+    def _note(self, note: dict[str, object]) -> None:
         path = self.folder / FAILURES
         try:
             with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(note) + "\n")
+                # a leading line break too, should a crash have torn the line before
+                file.write(f"\n{json.dumps(note)}\n")
         except OSError as error:
             raise StoreError(
                 wanted="to note a failure",
@@ -273,30 +254,33 @@ class FeatureTable:
     def failures(self) -> dict[str, Failure]:
         """Quarantined ids: failures that no later success has made good."""
         path = self.folder / FAILURES
-        if not path.is_file():
-            return {}
-        found = {}
-        for line in path.read_text(encoding="utf-8").splitlines():
+        found: dict[str, Failure] = {}
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        for line in filter(None, lines):
             try:
-                facts = json.loads(line)
-                stage, reason = facts.pop("stage"), facts.pop("reason")
-                failure = Failure(facts=FileFacts(**facts), stage=stage, reason=reason)
-            except (ValueError, TypeError, KeyError):
+                note = json.loads(line)
+                if note.get("absolved"):
+                    found.pop(note["id"], None)
+                    continue
+                stage, reason = note.pop("stage"), note.pop("reason")
+                failure = Failure(facts=FileFacts(**note), stage=stage, reason=reason)
+            except (ValueError, TypeError, KeyError, AttributeError):
                 continue  # a line torn by a crash: its file is simply tried again
             found[failure.facts.id] = failure
-        done = self.finished()
-        return {
-            name: failure
-            for name, failure in found.items()
-            if name not in done or not done[name][0].same_as(failure.facts)
-        }
+        return found
 
     def read(self) -> tuple[list[str], NDArray[np.float32]]:
-        """All ids and X (tracks, dim), in the order they were embedded."""
+        """All ids and X (tracks, dim), in the order they were embedded.
+
+        An id that is quarantined now is left out, though an earlier content of its file may have
+        been embedded.
+        """
         latest: dict[str, NDArray[np.float32]] = {}
         for shard in self._read_shards(["id", "features"]):
             vectors = _features(shard, self.card.dim)
             latest.update(zip(shard["id"].to_pylist(), vectors, strict=True))
+        for name in self.failures():
+            latest.pop(name, None)
         X = np.empty((len(latest), self.card.dim), np.float32)
         for row, values in enumerate(latest.values()):
             X[row] = values

@@ -68,7 +68,7 @@ def test_preset_agrees_with_librosa_on_real_music(name: str, music: tuple[np.nda
     per_frame = np.linalg.norm(ours - theirs, axis=1) / np.linalg.norm(theirs, axis=1)
     assert per_frame.max() <= 1e-4
     # Bin by bin wherever a single-precision transform can resolve the level: its own rounding lies
-    # some 130 dB below the loudest bin of a frame, and a logarithm shows it there (0.02 dB at most).
+    # some 130 dB below the loudest bin of a frame, where a logarithm shows it (0.02 dB at most).
     mel = librosa_mel(spec, samples)
     resolved = mel > mel.max(axis=1, keepdims=True) * 10 ** (-90 * spec.power / 20)
     if spec.n_mfcc is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import numpy as np
@@ -18,8 +18,6 @@ MAPS = 32
 LAYERS = (1, 2, 3, 4, 5)
 # (frequency, time): the released code's; the paper's figure has sizes that do not fit 96 bands
 POOLS = ((2, 4), (3, 4), (2, 5), (2, 4), (4, 4))
-
-Batches = Callable[[], Iterable[Tensor]]
 
 
 class ConvNet(nn.Module):
@@ -70,42 +68,46 @@ class ConvNet(nn.Module):
         return [cast(nn.BatchNorm2d, norm) for norm in self.norms]
 
 
-def calibrate(network: ConvNet, batches: Batches) -> None:
+def calibrate(network: ConvNet, clips: Iterable[Tensor]) -> None:
     """Set the batch-normalisation statistics of a network to those of a reference set.
 
     The published network was always run with the statistics of its batch (its stored means are 0
-    and variances 1), so one clip alone had no defined features. This computes, layer by layer and
-    in bounded memory, what one single batch of the whole reference set would give, and freezes it.
+    and variances 1), so one clip alone had no defined features. This computes, layer by layer,
+    what one single batch of the whole reference set would give, and freezes it.
 
     Parameters
     ----------
     network : ConvNet
         Changed in place: running means and (biased) variances of all layers.
-    batches : callable
-        Called once per layer; yields frames (batch, 1360, 96) of the reference clips.
+    clips : iterable of Tensor
+        Frames (1, 1360, 96) of the reference clips. Memory: 2 MB a clip, the pooled maps of one
+        layer; every convolution is run twice rather than its 16 MB output kept.
     """
     network.eval()
     with torch.inference_mode():
+        maps = [frames.transpose(1, 2).unsqueeze(1) for frames in clips]
         for layer, norm in enumerate(network.batch_norms()):
-            means, variances = [], []
-            for frames in batches():
-                maps = frames.transpose(1, 2).unsqueeze(1)
-                for below in range(layer):
-                    maps = network.block(maps, below)
-                for clip in network.convolutions[layer](maps):
-                    variance, mean = torch.var_mean(clip, dim=(1, 2), correction=0)
-                    means.append(mean.double())
-                    variances.append(variance.double())
+            outputs = (network.convolutions[layer](one) for one in maps)
+            variance, mean = (
+                torch.stack(
+                    [
+                        torch.stack(torch.var_mean(one[0], dim=(1, 2), correction=0))
+                        for one in outputs
+                    ]
+                )
+                .double()
+                .unbind(dim=1)
+            )
             # clips have equal length: the variance of all is the mean variance within clips plus
             # the variance of their means
-            mean, within = torch.stack(means), torch.stack(variances)
             norm.load_state_dict(
                 {
                     "running_mean": mean.mean(dim=0).float(),
-                    "running_var": (within.mean(dim=0) + mean.var(dim=0, correction=0)).float(),
+                    "running_var": (variance.mean(dim=0) + mean.var(dim=0, correction=0)).float(),
                 },
                 strict=False,
             )
+            maps = [network.block(one, layer) for one in maps]
 
 
 class ConvNetEncoder(Encoder):

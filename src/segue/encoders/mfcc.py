@@ -15,8 +15,9 @@ from segue.encoders.protocol import Encoder, Samples, Vectors
 class MfccEncoder(Encoder):
     """Mean and standard deviation of 20 MFCCs and of their first and second differences.
 
-    The order is mean of MFCC, of first, of second differences, then the three deviations. Plain
-    differences, not regression slopes, as in the authors' released features. A clip with fewer
+    Mean and deviation of the coefficients come first, then those of the first, then those of the
+    second differences; plain differences, not regression slopes: the order and the numbers of the
+    authors' released features. A clip with fewer
     than three frames has no second difference; the statistics of nothing are 0.
 
     Parameters
@@ -55,6 +56,8 @@ class MfccEncoder(Encoder):
             samples = torch.from_numpy(np.ascontiguousarray(chunk))[None].to(self.device)
             frames = self.front_end(samples)[0].double().cpu().numpy()
         parts = [np.diff(frames, n=order, axis=0) for order in range(3)]
-        means = [part.mean(axis=0) if len(part) else np.zeros(part.shape[1]) for part in parts]
-        spread = [part.std(axis=0) if len(part) else np.zeros(part.shape[1]) for part in parts]
-        return np.concatenate(means + spread).astype(np.float32)
+        moments = [
+            (part.mean(axis=0), part.std(axis=0)) if len(part) else np.zeros((2, part.shape[1]))
+            for part in parts
+        ]
+        return np.concatenate([row for pair in moments for row in pair]).astype(np.float32)

@@ -43,11 +43,13 @@ class PairedTest:
 
     ``difference`` is mean(first) - mean(second); ``p_value`` comes from the corrected resampled
     t-test (Nadeau & Bengio 2003) and ``p_holm`` is the same after Holm's correction over all pairs
-    of the target.
+    of encoders for the same target, metric and head. ``first`` and ``second`` are labels as in
+    ``EncoderResult.label``.
     """
 
     target: str
     metric: str
+    head: str
     first: str
     second: str
     difference: float
@@ -70,9 +72,11 @@ class EncoderResult:
         for regression, scores (n, tags) for tagging.
     fold_scores : mapping metric -> (folds,) array
     settings : tuple of dict
-        The head settings that the inner folds chose, one per outer fold.
+        The head settings that the inner folds chose, one per outer fold; empty for
+        chance.
     inner_scores : (folds,) array
         Best inner score per outer fold; shown only to expose selection bias, never as the result.
+        Empty for chance.
     confusion : (classes, classes) integer array or None
         Rows true, columns predicted, out-of-fold; classification only.
     """

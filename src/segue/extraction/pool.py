@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -90,15 +91,20 @@ def _context() -> BaseContext:
 
 def _start(recipe: Recipe, workers: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(
-        workers, mp_context=_context(), initializer=_prepare, initargs=(recipe,)
+        workers,
+        mp_context=_context(),
+        initializer=_prepare,
+        initargs=(recipe, logging.getLogger("segue").getEffectiveLevel()),
     )
 
 
-def _prepare(recipe: Recipe) -> None:
+def _prepare(recipe: Recipe, log_level: int) -> None:
     global _encoder
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("segue").setLevel(log_level)
     torch.set_num_threads(1)  # one worker a processor: more threads would only fight
     _encoder = recipe.build()
 

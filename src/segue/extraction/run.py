@@ -119,7 +119,7 @@ def extract(
     """
     began = time.monotonic()
     todo = plan(manifest, table, retry_failed=retry_failed)
-    failures = dict(todo.failures)
+    failures, known_bad = dict(todo.failures), set(table.failures())
     computed = moved = 0
     batches = _outcomes(todo.tasks, recipe, encoder, _workers(workers, len(todo.tasks), recipe))
     flushed = time.monotonic()
@@ -133,6 +133,8 @@ def extract(
                 else:
                     table.append(outcome)
                     computed += 1
+                    if outcome.facts.id in known_bad:
+                        table.absolve(outcome.facts.id)
             moved += sum(isinstance(outcome, Moved) for outcome in batch)
             if time.monotonic() - flushed > FLUSH_SECONDS:
                 table.flush()

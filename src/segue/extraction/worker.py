@@ -124,6 +124,20 @@ def process(tasks: Sequence[Task], encoder: Encoder) -> list[Outcome]:
     return [outcomes[position] for position in range(len(tasks))]
 
 
+def features_of(path: Path, encoder: Encoder) -> Samples:
+    """Features (dim,) of one file, for a query rather than a store.
+
+    Raises
+    ------
+    AudioError
+        The file cannot be used.
+    """
+    track = Track(str(path), path, 0.0, None, 0)
+    if encoder.card.excerpt.chunks == 1:
+        return mean_vector(encoder.encode_chunks([_first_chunk(track, encoder.card)[1]]))
+    return _all_chunks(track, file_facts(track), "", encoder)[1]
+
+
 @dataclass(frozen=True, slots=True)
 class Heard:
     """A decoded track: its facts, key, some audio of it (for the source's facts), its length."""

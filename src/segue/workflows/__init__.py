@@ -1,0 +1,25 @@
+"""The jobs a user names, each joining rooms: embed, evaluate, fit, predict, index."""
+
+from segue.extraction import EmbedReport
+from segue.workflows.embedding import aligned_features, embed, open_manifest
+from segue.workflows.evaluating import Evaluation, evaluate, write_evaluation
+from segue.workflows.fitting import Prediction, fit, predict
+from segue.workflows.modelfile import Model
+from segue.workflows.similar import Neighbours, build_index, similar
+
+__all__ = [
+    "EmbedReport",
+    "Evaluation",
+    "Model",
+    "Neighbours",
+    "Prediction",
+    "aligned_features",
+    "build_index",
+    "embed",
+    "evaluate",
+    "fit",
+    "open_manifest",
+    "predict",
+    "similar",
+    "write_evaluation",
+]

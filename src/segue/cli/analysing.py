@@ -1,0 +1,249 @@
+"""``segue evaluate``, ``segue fit``, ``segue predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from segue.cli import options
+from segue.cli.app import (
+    answers,
+    app,
+    command,
+    end,
+    parse_chunks,
+    parse_names,
+    print_json,
+    print_table,
+    show_failures,
+    watching,
+)
+from segue.errors import UsageError
+
+if TYPE_CHECKING:
+    from segue.datasets import Task
+    from segue.evaluation.rows import TargetResult
+
+
+def parse_task(text: str | None) -> Task | None:
+    """``--task``."""
+    if text not in (None, "classification", "tagging", "regression"):
+        raise UsageError(
+            wanted="classification, tagging or regression", got=repr(text), fix="Use one of these"
+        )
+    return cast("Task | None", text)
+
+
+@app.command(
+    epilog="Example: segue evaluate 4q/manifest.csv --target quadrant --group artist "
+    "--encoders mfcc,choi2017-msd -o report"
+)
+@command
+def evaluate(
+    manifest: options.ManifestPath,
+    target: Annotated[str, typer.Option(help="Label column, or several: genre,mood.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the report.")],
+    encoders: Annotated[
+        str, typer.Option(help="Names, with layers if wanted: mfcc,choi2017-msd@135.")
+    ] = "mfcc,melstats,random-convnet",
+    group: options.Group = None,
+    store: Annotated[
+        Path | None, typer.Option(help="Feature store. Default: OUT/features.")
+    ] = None,
+    task: options.TaskName = None,
+    heads: Annotated[
+        str | None, typer.Option(help="svm, linear, logistic, ridge, knn. Default: by task.")
+    ] = None,
+    folds: Annotated[int, typer.Option(help="Outer folds, which give the number.")] = 10,
+    inner: Annotated[int, typer.Option(help="Inner folds, which choose settings.")] = 5,
+    scale: options.Scale = True,
+    min_examples: options.MinExamples = None,
+    chunks: options.Chunks = "1",
+    device: options.Device = "cpu",
+    seed: options.Seed = 0,
+    workers: options.Workers = None,
+    json: options.Json = False,
+) -> None:
+    """Compare encoders by nested cross-validation and write a report with plots.
+
+    Settings are chosen on inner folds only; groups never stand on both sides of a split.
+    """
+    from segue.workflows import evaluate as run
+
+    with watching(quiet=json) as watch:
+        done = run(
+            manifest,
+            parse_names(target),
+            encoders=parse_names(encoders),
+            group=group,
+            out=out,
+            store=store,
+            task=parse_task(task),
+            heads=None if heads is None else parse_names(heads),
+            folds=folds,
+            inner=inner,
+            scale=scale,
+            min_examples=min_examples,
+            chunks=parse_chunks(chunks),
+            device=device,
+            seed=seed,
+            workers=workers,
+            title=f"{target} in {manifest}",
+            watch=watch,
+        )
+    if json:
+        tests = [
+            {name: getattr(test, name) for name in test.__dataclass_fields__}
+            for result in done.results
+            for test in result.tests
+        ]
+        notes = {result.target: list(result.notes) for result in done.results}
+        print_json(
+            {
+                "rows": done.rows(),
+                "tests": tests,
+                "notes": notes,
+                "report": str(done.page),
+                "quarantined": len(done.failures),
+            }
+        )
+        end(len(done.failures))
+    show_failures(done.failures)
+    for result in done.results:
+        show_result(result)
+    answers.print(f"report: {done.page}", soft_wrap=True)
+    end(len(done.failures))
+
+
+def show_result(result: TargetResult) -> None:
+    """The rows of a target as a table, and its notes."""
+    rows = [
+        [
+            f"{row.encoder}@{row.layers}" if row.layers else row.encoder,
+            row.head,
+            row.metric,
+            f"{row.mean:.3f} ± {row.se:.3f}",
+            f"{row.low:.3f} to {row.high:.3f}",
+        ]
+        for row in result.rows
+    ]
+    grouped = f", {result.n_groups} groups of {result.group}" if result.group else ", no groups"
+    title = f"{result.target}: {result.task} of {result.n} clips{grouped}"
+    print_table(["encoder", "head", "metric", "mean ± se", "95 % interval"], rows, title)
+    for note in result.notes:
+        answers.print(f"note: {note}", markup=False)
+
+
+@app.command(
+    epilog="Example: segue fit tracks.csv features --target genre --group artist -o genre.segue"
+)
+@command
+def fit(
+    manifest: options.ManifestPath,
+    store: Annotated[Path, typer.Argument(help="Feature store that `segue embed` wrote.")],
+    target: Annotated[str, typer.Option(help="Label column.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Model file to write.")],
+    group: options.Group = None,
+    head: Annotated[
+        str | None, typer.Option(help="svm, linear, logistic, ridge or knn. Default: by task.")
+    ] = None,
+    encoder: options.EncoderOfStore = None,
+    task: options.TaskName = None,
+    per_class: Annotated[
+        int | None, typer.Option(help="Use only this many examples of each class.")
+    ] = None,
+    min_examples: options.MinExamples = None,
+    scale: options.Scale = True,
+    seed: options.Seed = 0,
+    json: options.Json = False,
+) -> None:
+    """Fit a head on stored features and write a model file (no pickle in it)."""
+    from segue.workflows import fit as run
+
+    model = run(
+        manifest,
+        store,
+        target,
+        encoder=encoder,
+        group=group,
+        head=head,
+        task=parse_task(task),
+        per_class=per_class,
+        min_examples=min_examples,
+        scale=scale,
+        seed=seed,
+        out=out,
+    )
+    facts = model.facts
+    if json:
+        print_json(
+            {
+                "model": str(out),
+                "encoder": model.card.label,
+                "target": facts.target,
+                "task": facts.task,
+                "labels": list(facts.labels),
+                "head": facts.head,
+                "settings": dict(facts.settings),
+                "examples": facts.examples,
+                "licence": facts.licence,
+                "notes": list(facts.notes),
+            }
+        )
+        return
+    kind = f"{len(facts.labels)} labels" if facts.labels else "a number"
+    answers.print(
+        f"{facts.head} on {model.card.label}: {facts.target} ({kind}) from {facts.examples} tracks"
+    )
+    for note in facts.notes:
+        answers.print(f"note: {note}", markup=False)
+    answers.print(f"{out}", soft_wrap=True)
+
+
+@app.command(epilog="Example: segue predict genre.segue new_music/ -o predictions.csv")
+@command
+def predict(
+    model: Annotated[Path, typer.Argument(help="Model file that `segue fit` wrote.")],
+    paths: options.Inputs,
+    out: Annotated[Path, typer.Option("--out", "-o", help="CSV of predictions to write.")],
+    store: Annotated[
+        Path | None, typer.Option(help="Keep the features here, so that a long run resumes.")
+    ] = None,
+    device: options.Device = "cpu",
+    workers: options.Workers = None,
+    json: options.Json = False,
+) -> None:
+    """Embed audio with the model's own encoder and write predictions."""
+    from segue.workflows import Model
+    from segue.workflows import predict as run
+    from segue.workflows.fitting import words
+
+    fitted = Model.load(model)
+    with watching(quiet=json) as watch:
+        done = run(
+            fitted,
+            paths,
+            out=out,
+            store=store,
+            device=device,
+            workers=workers,
+            progress=lambda good, bad, total: watch("embedding", good + bad, total),
+        )
+    failures = done.embedding.failures
+    if json:
+        print_json(
+            {
+                "predictions": [
+                    {"id": name, "path": path, fitted.facts.target: words(fitted, value)}
+                    for name, path, value in zip(done.ids, done.paths, done.values, strict=True)
+                ],
+                "failures": [{"path": f.facts.path, "reason": f.reason} for f in failures],
+                "csv": str(out),
+            }
+        )
+        end(len(failures))
+    show_failures(failures)
+    answers.print(f"{len(done.ids)} predicted, {len(failures)} quarantined: {out}", soft_wrap=True)
+    end(len(failures))

@@ -1,0 +1,162 @@
+"""The application and what all commands share: errors, exit codes, progress, JSON."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from segue import __version__
+from segue.errors import SegueError, UsageError
+
+if TYPE_CHECKING:
+    from segue.store import Failure
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+QUARANTINED = 3
+INTERRUPTED = 130
+SHOWN = 20
+
+messages = Console(stderr=True, highlight=False)
+answers = Console(highlight=False)
+
+app = typer.Typer(
+    name="segue",
+    help="Transfer learning on music audio: embed, evaluate, classify, tag, regress, find similar.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        answers.print(f"segue {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and stop."
+    ),
+    verbose: bool = typer.Option(
+        False, "--verbose", "-v", help="Log resampling, channel mixing, quarantine, tables made."
+    ),
+) -> None:
+    """Transfer learning on music audio."""
+    handler = RichHandler(console=messages, show_path=False)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
+    logging.getLogger("segue").setLevel(logging.INFO if verbose else logging.WARNING)
+
+
+def command(function: Callable[P, R]) -> Callable[P, R]:
+    """Turn errors into one message and the right exit code (2 usage, 1 failure)."""
+
+    @functools.wraps(function)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except SegueError as error:
+            messages.print("[bold red]error[/]", end=" ")
+            messages.print(str(error), markup=False, soft_wrap=True)
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt:
+            messages.print("interrupted: what was finished is kept; run the same command to go on")
+            raise typer.Exit(INTERRUPTED) from None
+
+    return guarded
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on standard output, for machines. NaN becomes null."""
+    sys.stdout.write(json.dumps(_finite(value), ensure_ascii=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:
+    """A table for people."""
+    table = Table(*header, title=title or None, title_justify="left")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    answers.print(table)
+
+
+@contextmanager
+def watching(quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """Progress bars on standard error: call the result with (what, done, total)."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=messages,
+        disable=quiet,
+    ) as bars:
+        tasks: dict[str, Any] = {}
+
+        def watch(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)
+
+        yield watch
+
+
+def show_failures(failures: Sequence[Failure]) -> None:
+    """Quarantined files and reasons on standard error, the first twenty."""
+    for failure in failures[:SHOWN]:
+        line = f"  line {failure.facts.line}: {failure.reason}"
+        messages.print(line, markup=False, soft_wrap=True)
+    if len(failures) > SHOWN:
+        messages.print(f"  and {len(failures) - SHOWN} more")
+
+
+def parse_chunks(text: str) -> int | None:
+    """``--chunks``: a number, or ``all``."""
+    if text == "all":
+        return None
+    if not text.isdecimal():
+        raise UsageError(wanted="--chunks N or all", got=repr(text), fix="Use a number or all")
+    return int(text)
+
+
+def parse_names(text: str) -> list[str]:
+    """Comma-separated names."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def end(quarantined: int) -> NoReturn:
+    """Leave with 0, or with 3 where some files were quarantined."""
+    raise typer.Exit(QUARANTINED if quarantined else 0)
+
+
+# the command modules register themselves on the application
+from segue.cli import (  # noqa: E402
+    analysing,  # noqa: F401
+    embedding,  # noqa: F401
+    inspecting,  # noqa: F401
+    searching,  # noqa: F401
+)

@@ -1,0 +1,133 @@
+"""Audio files to feature tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.audio import AUDIO_SUFFIXES
+from segue.card import EncoderCard
+from segue.datasets import Manifest, from_paths
+from segue.encoders import encoder as build_encoder
+from segue.evaluation.compare import FeatureSet
+from segue.extraction import EmbedReport, Progress, Recipe, extract
+from segue.store import FeatureTable
+
+Inputs = Manifest | str | Path | Sequence[str | Path]
+
+
+def open_manifest(inputs: Inputs) -> Manifest:
+    """A manifest from whatever names tracks: a manifest, its file, a folder, files.
+
+    Raises
+    ------
+    ManifestError
+        When nothing audible is named, or the file is malformed.
+    """
+    if isinstance(inputs, Manifest):
+        return inputs
+    paths = [inputs] if isinstance(inputs, str | Path) else list(inputs)
+    return from_paths(paths, suffixes=AUDIO_SUFFIXES)
+
+
+def embed(
+    inputs: Inputs,
+    store: str | Path,
+    *,
+    encoder: str = "mfcc",
+    layers: Sequence[int] | None = None,
+    chunks: int | None = 1,
+    device: str = "cpu",
+    workers: int | None = None,
+    retry_failed: bool = False,
+    progress: Progress | None = None,
+) -> EmbedReport:
+    """Embed tracks into a store; run again, it goes on where it stopped.
+
+    Parameters
+    ----------
+    inputs : Manifest, path, or sequence of paths
+        A manifest (CSV, Parquet, TXT), a folder, or files.
+    store : path
+        Folder of feature tables, made when absent.
+    encoder : str
+        Registry name, with layers if wanted: ``"choi2017-msd@135"``.
+    layers, chunks, device
+        As in :func:`segue.encoders.encoder`.
+    workers, retry_failed, progress
+        As in :func:`segue.extraction.extract`.
+
+    Returns
+    -------
+    EmbedReport
+        Its ``quarantined`` counts tracks that could not be embedded; each has its reason.
+
+    Raises
+    ------
+    UsageError, WeightsError, StoreError
+
+    Examples
+    --------
+    >>> import tempfile, soundfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> soundfile.write(folder / "a.wav", np.random.default_rng(0).normal(0, 0.1, 22050), 22050)
+    >>> embed(folder, folder / "store").computed
+    1
+    """
+    manifest = open_manifest(inputs)
+    asked = None if layers is None else tuple(layers)
+    recipe = Recipe(encoder, asked, chunks, device)
+    built = build_encoder(encoder, layers=asked, chunks=chunks, device=device)
+    return extract(
+        manifest,
+        FeatureTable.open_or_create(store, built.card),
+        recipe,
+        encoder=built,
+        workers=workers,
+        retry_failed=retry_failed,
+        progress=progress,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """Features of several encoders for the same tracks.
+
+    Attributes
+    ----------
+    sets : tuple of FeatureSet
+    cards : tuple of EncoderCard
+    rows : (n,) integer array
+        Manifest rows that every encoder could embed.
+    notes : tuple of str
+        How many tracks were left out because an encoder refused them.
+    """
+
+    sets: tuple[FeatureSet, ...]
+    cards: tuple[EncoderCard, ...]
+    rows: NDArray[np.int64]
+    notes: tuple[str, ...]
+
+
+def aligned_features(manifest: Manifest, found: Sequence[FeatureTable]) -> Features:
+    """Matrices of several tables in manifest order, over the tracks that all of them have."""
+    ids = manifest.ids
+    matrices, everywhere, notes = [], np.ones(len(ids), dtype=bool), []
+    for table in found:
+        X, there = table.matrix(ids)
+        matrices.append(X)
+        everywhere &= there
+        if not there.all():
+            notes.append(f"{int((~there).sum())} tracks have no {table.card.label} features")
+    rows = np.flatnonzero(everywhere)
+    if len(rows) < len(ids):
+        notes.append(f"{len(ids) - len(rows)} of {len(ids)} tracks left out for all encoders")
+    sets = tuple(
+        FeatureSet(table.card.name, table.card.layer_code, X[rows])
+        for table, X in zip(found, matrices, strict=True)
+    )
+    return Features(sets, tuple(table.card for table in found), rows, tuple(notes))

@@ -1,0 +1,281 @@
+"""Encoders compared on a data set's targets: embed, nested cross-validation, report."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segue import __version__
+from segue.card import EncoderCard
+from segue.datasets import Manifest, Task, read_target
+from segue.errors import UsageError
+from segue.evaluation.compare import evaluate_target
+from segue.evaluation.rows import TargetResult
+from segue.extraction import EmbedReport, available_cpus
+from segue.extraction import Progress as EmbedProgress
+from segue.report import Section, quarantine_section, write_report
+from segue.store import Failure
+from segue.workflows.embedding import Features, Inputs, aligned_features, embed, open_manifest
+
+Watch = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """Results of an evaluation and where its report lies.
+
+    Attributes
+    ----------
+    results : tuple of TargetResult
+    embedding : tuple of EmbedReport
+        One per encoder.
+    provenance : mapping
+        Encoders, settings, versions, time.
+    page : Path or None
+        The HTML report, where a folder was given.
+    """
+
+    results: tuple[TargetResult, ...]
+    embedding: tuple[EmbedReport, ...]
+    provenance: Mapping[str, object]
+    page: Path | None = None
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """Quarantined tracks, each once."""
+        found = {failure.facts.id: failure for done in self.embedding for failure in done.failures}
+        return tuple(found.values())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The stable rows of ``results.csv`` and ``--json``."""
+        return [row.as_dict() for result in self.results for row in result.rows]
+
+
+def evaluate(
+    inputs: Inputs,
+    targets: Sequence[str],
+    *,
+    encoders: Sequence[str],
+    group: str | None = None,
+    out: str | Path | None = None,
+    store: str | Path | None = None,
+    task: Task | None = None,
+    heads: Sequence[str] | None = None,
+    folds: int = 10,
+    inner: int = 5,
+    scale: bool = True,
+    min_examples: int | None = None,
+    chunks: int | None = 1,
+    device: str = "cpu",
+    seed: int = 0,
+    workers: int | None = None,
+    title: str = "segue evaluation",
+    watch: Watch | None = None,
+) -> Evaluation:
+    """Compare encoders on targets of a manifest by nested, group-disjoint cross-validation.
+
+    Parameters
+    ----------
+    inputs : Manifest, path or paths
+    targets : sequence of str
+        Label columns.
+    encoders : sequence of str
+        Names, with layers if wanted (``"choi2017-msd@135"``).
+    group : str, optional
+        Column whose values never stand on both sides of a split (artist). Without it every track
+        stands alone, which overstates results when artists repeat.
+    out : path, optional
+        Folder for results.csv, results.md, plots and report.html.
+    store : path, optional
+        Feature store; by default ``out/features``.
+    task : {"classification", "tagging", "regression"}, optional
+        For all targets; by default inferred per column.
+    heads : sequence of str, optional
+        By default one suited to each task.
+    folds, inner : int
+        Outer folds, which give the number, and inner ones, which choose settings.
+    scale : bool
+        Standardise features inside each training part.
+    min_examples : int, optional
+        Leave out rarer classes, and tags in fewer groups.
+    chunks, device
+        As in :func:`segue.encoders.encoder`.
+    seed : int
+    workers : int, optional
+        Processes for embedding and for folds; results do not depend on it.
+    watch : callable, optional
+        Called with (what, done, total).
+
+    Raises
+    ------
+    UsageError, ManifestError, WeightsError, StoreError
+    """
+    began = time.time()
+    manifest = open_manifest(inputs)
+    if not targets or not encoders:
+        raise UsageError(
+            wanted="at least one target and one encoder",
+            got=f"targets {list(targets)}, encoders {list(encoders)}",
+            fix="Name both",
+        )
+    if out is None and store is None:
+        raise UsageError(
+            wanted="a folder for the features", got="neither out nor store", fix="Give one of them"
+        )
+    # labels are checked before hours of embedding, not after
+    for name in targets:
+        read_target(manifest, name, task=task, min_examples=min_examples)
+    groups = None if group is None else manifest.groups(group)
+    folder = Path(store) if store is not None else Path(out or ".") / "features"
+    embedded = tuple(
+        embed(
+            manifest,
+            folder,
+            encoder=name,
+            chunks=chunks,
+            device=device,
+            workers=workers,
+            progress=_embedding_watch(watch, name),
+        )
+        for name in dict.fromkeys(encoders)
+    )
+    features = aligned_features(manifest, [done.table for done in embedded])
+    results = tuple(
+        _evaluate_one(
+            manifest,
+            features,
+            name,
+            groups,
+            task=task,
+            min_examples=min_examples,
+            group_name=group or "",
+            heads=heads,
+            n_folds=folds,
+            inner=inner,
+            scale=scale,
+            seed=seed,
+            n_jobs=workers or available_cpus(),
+            watch=watch,
+        )
+        for name in targets
+    )
+    settings = {"folds": folds, "inner": inner, "scale": scale, "seed": seed, "group": group or ""}
+    done = Evaluation(
+        results=results,
+        embedding=embedded,
+        provenance=provenance(features, settings, time.time() - began),
+    )
+    return done if out is None else write_evaluation(done, out, title=title)
+
+
+def write_evaluation(
+    done: Evaluation, out: str | Path, *, title: str, extra_sections: Sequence[Section] = ()
+) -> Evaluation:
+    """Write an evaluation's report; quarantined files have a section of their own.
+
+    Returns
+    -------
+    Evaluation
+        The same, with its ``page``.
+    """
+    sections = [*extra_sections]
+    if done.failures:
+        sections.append(quarantine_section([_quarantine_row(one) for one in done.failures]))
+    page = write_report(
+        out, done.results, title=title, extra_sections=sections, provenance=done.provenance
+    )
+    return replace(done, page=page)
+
+
+def _embedding_watch(watch: Watch | None, name: str) -> EmbedProgress | None:
+    if watch is None:
+        return None
+    return lambda done, failed, total: watch(f"embedding with {name}", done + failed, total)
+
+
+def _evaluate_one(
+    manifest: Manifest,
+    features: Features,
+    column: str,
+    groups: Sequence[str] | None,
+    *,
+    task: Task | None,
+    min_examples: int | None,
+    group_name: str,
+    watch: Watch | None,
+    **settings: Any,
+) -> TargetResult:
+    target = read_target(manifest, column, task=task, min_examples=min_examples)
+    # tracks that have both the label and the features of every encoder
+    _, in_target, in_features = np.intersect1d(
+        target.rows, features.rows, assume_unique=True, return_indices=True
+    )
+    rows = target.rows[in_target]
+    if not len(rows):
+        raise UsageError(
+            wanted=f"tracks with both features and a label {column!r}",
+            got="none: every file was quarantined",
+            fix="See the reasons with `segue embed`",
+            source=manifest.name,
+        )
+    sets = {
+        card.label: replace(one, X=one.X[in_features])
+        for one, card in zip(features.sets, features.cards, strict=True)
+    }
+    if min_examples is not None and target.task == "tagging":
+        settings["min_positives"] = min_examples
+    result = evaluate_target(
+        sets,
+        [target.values[position] for position in in_target],
+        None if groups is None else [groups[row] for row in rows],
+        target=column,
+        task=target.task,
+        group_name=group_name,
+        progress=None if watch is None else (lambda d, t: watch(f"evaluating {column}", d, t)),
+        **settings,
+    )
+    return replace(result, notes=(*target.notes, *features.notes, *result.notes))
+
+
+def provenance(
+    features: Features, settings: Mapping[str, object], seconds: float
+) -> dict[str, object]:
+    """How results were made: cards, versions, settings, time; for the report's last section."""
+    packages = ("torch", "numpy", "scikit-learn", "soundfile", "soxr")
+    return {
+        "encoders": [card_facts(card) for card in features.cards],
+        "settings": dict(settings),
+        "versions": {
+            "segue": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in packages},
+        },
+        "seconds": round(seconds, 1),
+    }
+
+
+def card_facts(card: EncoderCard) -> dict[str, object]:
+    """One row of the table of encoders."""
+    return {
+        "encoder": card.label,
+        "numbers": card.dim,
+        "rate (Hz)": card.rate,
+        "hears": "whole clip"
+        if card.excerpt.chunks is None
+        else f"first {card.excerpt.seconds * card.excerpt.chunks:g} s",
+        "training data": card.training_data,
+        "licence": card.licence,
+        "weights": (card.weights_sha256 or "none")[:12],
+        "card": card.digest[:12],
+    }
+
+
+def _quarantine_row(failure: Failure) -> dict[str, object]:
+    return {"path": failure.facts.path, "stage": failure.stage, "reason": failure.reason}

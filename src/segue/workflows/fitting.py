@@ -1,0 +1,261 @@
+"""From labelled features to a model file, and from a model file and audio to predictions."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.datasets import Task, read_target
+from segue.encoders import encoder as build_encoder
+from segue.errors import ModelError, UsageError
+from segue.evaluation.heads import DEFAULT_HEADS
+from segue.evaluation.protocols import fit_head
+from segue.evaluation.targets import encode_target
+from segue.extraction import EmbedReport, Progress
+from segue.files import write_atomically
+from segue.seeds import generator
+from segue.store import choose_table
+from segue.workflows.embedding import Inputs, embed, open_manifest
+from segue.workflows.modelfile import Model, ModelFacts
+
+
+def fit(
+    inputs: Inputs,
+    store: str | Path,
+    target: str,
+    *,
+    encoder: str | None = None,
+    group: str | None = None,
+    head: str | None = None,
+    task: Task | None = None,
+    per_class: int | None = None,
+    min_examples: int | None = None,
+    scale: bool = True,
+    inner: int = 5,
+    seed: int = 0,
+    out: str | Path | None = None,
+) -> Model:
+    """Fit a head on stored features of a manifest's labelled tracks.
+
+    Parameters
+    ----------
+    inputs : Manifest, path or paths
+    store : path
+        What `segue embed` wrote.
+    target : str
+        Label column.
+    encoder : str, optional
+        Which table, where the store has several.
+    group : str, optional
+        Inner folds, which choose the head's settings, never split a group.
+    head : str, optional
+        By default one suited to the task.
+    per_class : int, optional
+        Use only this many examples of each class, drawn with ``seed`` (classification only).
+    out : path, optional
+        Model file to write.
+
+    Raises
+    ------
+    UsageError, ManifestError, StoreError
+    """
+    manifest = open_manifest(inputs)
+    labelled = read_target(manifest, target, task=task, min_examples=min_examples)
+    table = choose_table(store, encoder)
+    ids = manifest.ids
+    X, there = table.matrix([ids[row] for row in labelled.rows])
+    keep = np.flatnonzero(there)
+    if not len(keep):
+        raise UsageError(
+            wanted=f"features of the tracks labelled {target!r}",
+            got=f"none of {len(there)} in {table.folder}",
+            fix="Embed this manifest into the store first",
+        )
+    if per_class is not None:
+        keep = _draw(labelled.values, keep, labelled.task, per_class, seed)
+    values = [labelled.values[position] for position in keep.tolist()]
+    rows = labelled.rows[keep]
+    groups = None if group is None else _take(manifest.groups(group), rows)
+    rare = {} if min_examples is None else {"min_positives": min_examples}
+    encoded = encode_target(values, groups, labelled.task, **rare)
+    name = head or DEFAULT_HEADS[labelled.task]
+    fitted = fit_head(
+        X[keep], encoded.y, groups, labelled.task, name, inner=inner, scale=scale, seed=seed
+    )
+    left = len(there) - int(there.sum())
+    notes = [*labelled.notes, *encoded.notes, *fitted.notes]
+    if left:
+        notes.append(f"{left} labelled tracks have no features and were left out")
+    chosen = sorted(_take(ids, rows))
+    facts = ModelFacts(
+        target=target,
+        task=labelled.task,
+        labels=encoded.labels,
+        head=name,
+        settings=dict(fitted.settings),
+        scale=scale,
+        examples=len(values),
+        licence=table.card.licence,
+        commercial=table.card.commercial,
+        training_ids_sha256=hashlib.sha256("\n".join(chosen).encode()).hexdigest(),
+        notes=tuple(notes),
+    )
+    model = Model(table.card, facts, fitted.estimator)
+    if out is not None:
+        model.save(out)
+    return model
+
+
+def _take(cells: Sequence[str], rows: NDArray[np.int64]) -> list[str]:
+    return [cells[row] for row in rows]
+
+
+def _draw(
+    values: Sequence[Any], keep: NDArray[np.int64], task: Task, per_class: int, seed: int
+) -> NDArray[np.int64]:
+    if task != "classification":
+        raise UsageError(
+            wanted="a classification target for a number of examples per class",
+            got=f"a {task} target",
+            fix="Drop --per-class",
+        )
+    if per_class < 2:
+        raise UsageError(
+            wanted="at least two examples per class", got=str(per_class), fix="Raise --per-class"
+        )
+    by_class: dict[str, list[int]] = defaultdict(list)
+    for position in keep:
+        by_class[values[position]].append(int(position))
+    chosen: list[int] = []
+    for label, positions in sorted(by_class.items()):
+        if len(positions) < per_class:
+            raise UsageError(
+                wanted=f"{per_class} examples per class",
+                got=f"{len(positions)} of {label!r}",
+                fix="Lower --per-class or leave rare classes out with --min-examples",
+            )
+        draws = generator(seed, "per class", label)
+        chosen += draws.choice(positions, per_class, replace=False).tolist()
+    return np.array(sorted(chosen))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """What a model says of tracks.
+
+    Attributes
+    ----------
+    ids, paths : list of str
+        Tracks that could be embedded, in manifest order.
+    values : ndarray
+        Class names (n,), 0/1 tags (n, tags) or numbers (n,).
+    scores : (n, labels) array or None
+    embedding : EmbedReport
+        With the quarantined files and their reasons.
+    """
+
+    ids: list[str]
+    paths: list[str]
+    values: NDArray[Any]
+    scores: NDArray[np.float64] | None
+    embedding: EmbedReport
+
+
+def predict(
+    model: Model | str | Path,
+    inputs: Inputs,
+    *,
+    out: str | Path | None = None,
+    store: str | Path | None = None,
+    device: str = "cpu",
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Prediction:
+    """Embed audio with the model's own encoder and predict.
+
+    Parameters
+    ----------
+    model : Model or path
+    inputs : Manifest, path or paths
+    out : path, optional
+        CSV with id, path, prediction and one score column per label.
+    store : path, optional
+        Keep features here, so that a long run resumes; by default they are not kept.
+
+    Raises
+    ------
+    ModelError
+        The file is damaged, or this version's encoder is not the one it was fitted with.
+    UsageError, ManifestError, WeightsError, StoreError
+    """
+    model = model if isinstance(model, Model) else Model.load(model)
+    manifest = open_manifest(inputs)
+    _check_encoder(model, device)
+    keep = nullcontext(store) if store is not None else tempfile.TemporaryDirectory()
+    with keep as folder:
+        report = embed(
+            manifest,
+            str(folder),
+            encoder=model.card.label,
+            chunks=model.card.excerpt.chunks,
+            device=device,
+            workers=workers,
+            progress=progress,
+        )
+        X, there = report.table.matrix(manifest.ids)
+    tracks = [track for track, known in zip(manifest.tracks(), there, strict=True) if known]
+    X = X[there]
+    empty = np.empty((0, len(model.facts.labels)) if model.facts.task == "tagging" else (0,))
+    prediction = Prediction(
+        ids=[track.id for track in tracks],
+        paths=[str(track.path) for track in tracks],
+        values=model.estimator.predict(X) if len(X) else empty,
+        scores=model.scores(X) if len(X) else None,
+        embedding=report,
+    )
+    if out is not None:
+        write_atomically(Path(out), _to_csv(model, prediction).encode())
+    return prediction
+
+
+def _check_encoder(model: Model, device: str) -> None:
+    here = build_encoder(model.card.label, chunks=model.card.excerpt.chunks, device=device).card
+    if here.digest != model.card.digest:
+        raise ModelError(
+            wanted=f"the encoder the model was fitted with ({model.card.digest[:12]})",
+            got=f"another ({here.digest[:12]}): {'; '.join(model.card.differences(here))}",
+            fix="Use the version of segue that fitted it, or fit it again",
+        )
+
+
+def words(model: Model, value: Any) -> str:
+    """One prediction as a cell: a class, ``;``-separated tags, or a number.
+
+    Tags whose own classifier says yes are given; there may be none.
+    """
+    if model.facts.task == "tagging":
+        return ";".join(tag for tag, yes in zip(model.facts.labels, value, strict=True) if yes)
+    return f"{value:.6g}" if model.facts.task == "regression" else str(value)
+
+
+def _to_csv(model: Model, prediction: Prediction) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    scores = prediction.scores
+    labels = [f"score:{label}" for label in model.facts.labels] if scores is not None else []
+    writer.writerow(["id", "path", model.facts.target, *labels])
+    for row, (name, path) in enumerate(zip(prediction.ids, prediction.paths, strict=True)):
+        cells = [f"{score:.6g}" for score in scores[row]] if scores is not None else []
+        writer.writerow([name, path, words(model, prediction.values[row]), *cells])
+    return text.getvalue()

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from synthetic import MAKERS, blobs, line, tags
+
+from segue.errors import UsageError
+from segue.evaluation.compare import FeatureSet, chance_level, evaluate_target
+from segue.evaluation.folds import given_folds
+from segue.evaluation.metrics import METRICS
+from segue.evaluation.rows import TargetResult
+from segue.evaluation.targets import encode_target
+
+ROW_KEYS = ["encoder", "layers", "head", "target", "metric", "mean", "se", "low", "high", "n"]
+
+
+def as_given(task: str, y):
+    """A target as a manifest gives it: tags as collections."""
+    if task != "tagging":
+        return list(y)
+    return [tuple(f"tag {column}" for column in np.flatnonzero(row)) for row in y]
+
+
+def run(task: str, **options) -> TargetResult:
+    X, y, groups = MAKERS[task](120)
+    blind = np.random.default_rng(9).normal(size=X.shape).astype(np.float32)
+    features = {
+        "good@12": FeatureSet("good", "12", X.astype(np.float32)),
+        "blind": FeatureSet("blind", "", blind),
+    }
+    defaults = {"heads": ["ridge"], "n_folds": 4, "inner": 3, "draws": 100}
+    return evaluate_target(
+        features,
+        as_given(task, y),
+        groups,
+        target="mood",
+        task=task,
+        group_name="artist",
+        **(defaults | options),
+    )
+
+
+@pytest.mark.parametrize("task", ["classification", "tagging", "regression"])
+def test_a_whole_result(task: str) -> None:
+    result = run(task)
+    assert [list(row.as_dict()) for row in result.rows] == [ROW_KEYS] * len(result.rows)
+    json.dumps([row.as_dict() for row in result.rows])
+    expected = [(e, m) for e in ("good", "blind", "chance") for m in METRICS[task]]
+    assert [(row.encoder, row.metric) for row in result.rows] == expected
+    for row in result.rows:
+        assert row.low - 1e-9 <= row.high
+        assert (row.n, row.target) == (120, "mood")
+    best = {row.encoder: row.mean for row in result.rows if row.metric == METRICS[task][0]}
+    assert best["good"] > best["blind"] + 0.2
+    assert best["good"] > best["chance"] + 0.2
+    assert best["blind"] == pytest.approx(best["chance"], abs=0.15)
+    assert (result.n, result.n_groups) == (120, len(np.unique(MAKERS[task](120)[2])))
+    first = result.encoders[0]
+    assert (first.label, len(first.settings), first.inner_scores.shape) == ("good@12", 4, (4,))
+    assert all(one.predictions.shape == result.truth.shape for one in result.encoders)
+    pairs = [(test.first, test.second, test.metric, test.head) for test in result.tests]
+    assert pairs == [("good@12", "blind", metric, "ridge") for metric in METRICS[task]]
+    assert result.tests[0].p_value <= result.tests[0].p_holm < 0.05
+    assert result.tests[0].difference > 0.2
+
+
+def test_chance_rows_are_marked() -> None:
+    result = run("tagging")
+    chance = [row for row in result.rows if row.encoder == "chance"]
+    assert {(row.head, row.layers) for row in chance} == {("prior", "")}
+    auc = chance[0]
+    assert (auc.mean, auc.se, auc.low, auc.high) == pytest.approx((0.5, 0, 0.5, 0.5))
+
+
+def test_confusion_counts_every_clip_in_label_order() -> None:
+    result = run("classification")
+    assert result.labels == ("class 0", "class 1", "class 2")
+    for one in result.encoders:
+        assert one.confusion is not None
+        assert one.confusion.sum() == 120
+        right = np.mean(one.predictions == result.truth)
+        assert np.trace(one.confusion) / 120 == pytest.approx(right)
+
+
+def test_several_heads_and_progress_over_all() -> None:
+    seen: list[tuple[int, int]] = []
+    result = run("classification", heads=["ridge", "knn"], progress=lambda *at: seen.append(at))
+    assert seen == [(at, 16) for at in range(1, 17)]
+    assert [one.head for one in result.encoders] == ["ridge", "ridge", "knn", "knn", "prior"]
+    assert {test.head for test in result.tests} == {"ridge", "knn"}
+
+
+def test_default_head_of_the_task() -> None:
+    assert run("tagging", heads=None).encoders[0].head == "logistic"
+
+
+def test_given_folds_are_obeyed() -> None:
+    _, _, groups = blobs(120)
+    folds = groups // 10
+    result = run("classification", folds=folds)
+    np.testing.assert_array_equal(result.folds, folds)
+    with pytest.raises(UsageError, match="every group within one fold"):
+        run("classification", folds=np.arange(120) % 3)
+
+
+def test_identical_encoders_do_not_differ() -> None:
+    X, y, groups = blobs(60)
+    features = {name: FeatureSet(name, "", X) for name in ("a", "b", "c")}
+    result = evaluate_target(
+        features,
+        y,
+        groups,
+        target="genre",
+        task="classification",
+        group_name="",
+        heads=["linear"],
+        n_folds=3,
+        draws=50,
+    )
+    assert [test.p_holm for test in result.tests] == [1.0] * 6
+
+
+def test_dropped_and_undefined_tags_are_noted() -> None:
+    X, Y, groups = tags(120)
+    given = as_given("tagging", Y)
+    for clip in (0, 30, 60, 90, 110):
+        given[clip] = (*given[clip], "rare")
+    given[5] = (*given[5], "rarest")
+    result = evaluate_target(
+        {"x": FeatureSet("x", "", X)},
+        given,
+        groups,
+        target="mood",
+        task="tagging",
+        group_name="artist",
+        heads=["ridge"],
+        n_folds=8,
+        inner=2,
+        draws=50,
+    )
+    assert "rare" in result.labels
+    assert "rarest" not in result.labels
+    assert any("'rarest'" in note for note in result.notes)
+    assert any("left out of its mean" in note for note in result.notes)
+    assert all(np.isfinite(row.mean) for row in result.rows)
+
+
+def test_constant_folds_of_a_regression_are_noted() -> None:
+    X, y, _ = line(60)
+    folds = np.arange(60) % 3
+    y = y.copy()
+    y[folds == 0] = 0.5
+    result = evaluate_target(
+        {"x": FeatureSet("x", "", X)},
+        y,
+        None,
+        target="arousal",
+        task="regression",
+        group_name="",
+        folds=folds,
+        draws=50,
+    )
+    assert any("R2 undefined in 1 folds" in note for note in result.notes)
+    assert np.isnan(result.encoders[0].fold_scores["r2"][0])
+
+
+def test_chance_of_a_regression_is_the_training_mean() -> None:
+    encoded = encode_target([1.0, 3.0, 5.0, 9.0], None, "regression")
+    chance = chance_level(encoded, given_folds([0, 0, 1, 1], None, 4))
+    assert chance.predictions.tolist() == [7.0, 7.0, 2.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("features", "options", "message"),
+    [
+        ({}, {}, "0 encoders"),
+        ({"a": FeatureSet("chance", "", np.ones((60, 2)))}, {}, "none called 'chance'"),
+        (dict.fromkeys("ab", FeatureSet("a", "", np.ones((60, 2)))), {}, "different names"),
+        ({"a": FeatureSet("a", "", np.ones((59, 2)))}, {}, "features of a: wanted 60 rows"),
+        ({"a": FeatureSet("a", "", np.full((60, 2), np.nan))}, {}, "features of a: .*60 of 60"),
+        ({"a": FeatureSet("a", "", np.ones((60, 2)))}, {"heads": ["forest"]}, "head among svm"),
+        ({"a": FeatureSet("a", "", np.ones((60, 2)))}, {"heads": []}, "0 heads"),
+        ({"a": FeatureSet("a", "", np.ones((60, 2)))}, {"task": "other"}, "task among"),
+    ],
+)
+def test_requests_that_cannot_be_met(features, options, message) -> None:
+    _, y, groups = blobs(60)
+    defaults = {"target": "genre", "task": "classification", "group_name": "artist"}
+    with pytest.raises(UsageError, match=message):
+        evaluate_target(features, y, groups, **(defaults | options))

@@ -1,0 +1,141 @@
+"""The project's own estimators against scikit-learn: its checks, and its numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.svm import SVC
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from synthetic import blobs, tags
+
+from segue.evaluation.linear_heads import CentredSVD, LinearOneHotClassifier
+from segue.evaluation.logistic import LogisticPath
+from segue.evaluation.taggers import KNNTagger, LinearTagger, LogisticTagger, SVMTagger, Tagger
+
+
+@parametrize_with_checks([LinearOneHotClassifier(), LinearOneHotClassifier(alpha=1.0)])
+def test_scikit_learn_checks(estimator, check) -> None:
+    check(estimator)
+
+
+class AnyTarget:
+    """Feeds a tagger the checks' arbitrary numbers, which are no indicators, as 0/1."""
+
+    def fit(self, X, Y):
+        numbers = np.asarray(Y) if Y is not None else None
+        if numbers is not None and numbers.dtype.kind in "iuf" and np.isfinite(numbers).all():
+            Y = (numbers > numbers.min()).astype(int)
+        return super().fit(X, Y)
+
+
+class AnyLinear(AnyTarget, LinearTagger):
+    pass
+
+
+class AnyLogistic(AnyTarget, LogisticTagger):
+    pass
+
+
+class AnySVM(AnyTarget, SVMTagger):
+    pass
+
+
+class AnyKNN(AnyTarget, KNNTagger):
+    pass
+
+
+# one neighbour: some checks fit on fewer clips than nine
+@parametrize_with_checks([AnyLinear(), AnyLogistic(), AnySVM(), AnyKNN(n_neighbors=1)])
+def test_taggers_pass_scikit_learn_checks(estimator, check) -> None:
+    check(estimator)
+
+
+@pytest.mark.parametrize("kind", [LinearTagger, LogisticTagger, SVMTagger, KNNTagger])
+def test_taggers_want_an_indicator_matrix(kind: type[Tagger]) -> None:
+    X = np.arange(4.0)[:, None]
+    for bad in ([0, 1, 0, 1], [[0], [1], [2], [0]]):
+        with pytest.raises(ValueError, match="0/1 matrix"):
+            kind().fit(X, bad)
+
+
+@pytest.mark.parametrize(("n", "d"), [(60, 8), (20, 50)])
+@pytest.mark.parametrize("alpha", [0.0, 0.1, 10.0])
+def test_least_squares_is_scikit_learns(n: int, d: int, alpha: float) -> None:
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(n, d)) + 5, rng.normal(size=(n, 3))
+    golden = (Ridge(alpha=alpha) if alpha else LinearRegression()).fit(X, Y)
+    coef, intercept = CentredSVD.of(X).ridge(Y, alpha)
+    np.testing.assert_allclose(coef, golden.coef_, atol=1e-8)
+    np.testing.assert_allclose(intercept, golden.intercept_, atol=1e-7)
+
+
+def test_least_squares_ignores_a_repeated_feature() -> None:
+    X, y, _ = blobs()
+    doubled = np.hstack([X, X])
+    one = LinearOneHotClassifier().fit(X, y)
+    two = LinearOneHotClassifier().fit(doubled, y)
+    assert np.abs(two.coef_).max() < 10 * np.abs(one.coef_).max()
+    np.testing.assert_array_equal(two.predict(doubled), one.predict(X))
+
+
+def test_ridge_classes_are_scikit_learns() -> None:
+    X, y, _ = blobs(gap=0.5)
+    golden = RidgeClassifier(alpha=3.0).fit(X, y).predict(X)
+    np.testing.assert_array_equal(LinearOneHotClassifier(alpha=3.0).fit(X, y).predict(X), golden)
+
+
+def test_linear_tagger_is_least_squares_less_one_half() -> None:
+    X, Y, _ = tags()
+    golden = LinearRegression().fit(X, Y).predict(X) - 0.5
+    np.testing.assert_allclose(LinearTagger().fit(X, Y).decision_function(X), golden)
+
+
+@pytest.mark.parametrize(("n", "d"), [(120, 6), (30, 60)])
+@pytest.mark.parametrize("C", [0.01, 0.1, 1.0])
+def test_logistic_tags_are_scikit_learns(n: int, d: int, C: float) -> None:
+    X, Y, _ = tags(n, d, noise=2.0)
+    ours = LogisticTagger(C=C).fit(X, Y).decision_function(X)
+    for tag in range(Y.shape[1]):
+        golden = LogisticRegression(C=C, tol=1e-8, max_iter=5000).fit(X, Y[:, tag])
+        np.testing.assert_allclose(ours[:, tag], golden.decision_function(X), atol=0.02)
+
+
+def test_logistic_says_when_it_stops_early() -> None:
+    X, Y, _ = tags()
+    with pytest.warns(ConvergenceWarning, match="max_iter=1 with C"):
+        LogisticPath(X, Y.astype(float), max_iter=1).solve(1.0)
+
+
+@pytest.mark.parametrize("settings", [{"kernel": "linear"}, {"gamma": 0.1}, {}])
+def test_svm_tags_are_scikit_learns(settings) -> None:
+    X, Y, _ = tags()
+    golden = OneVsRestClassifier(SVC(C=2.0, **({"gamma": "auto"} | settings))).fit(X, Y)
+    ours = SVMTagger(C=2.0, **settings).fit(X, Y)
+    np.testing.assert_allclose(ours.decision_function(X), golden.decision_function(X), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [LinearTagger, LogisticTagger, SVMTagger, KNNTagger])
+def test_tags_that_never_vary_are_scored_the_same_for_all(kind: type[Tagger]) -> None:
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    Y = np.column_stack([np.zeros(20), np.ones(20)]).astype(int)
+    tagger = kind().fit(X, Y)
+    assert np.ptp(tagger.decision_function(X), axis=0) == pytest.approx([0, 0])
+    np.testing.assert_array_equal(tagger.predict(X), Y)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "message"),
+    [
+        (LinearOneHotClassifier(alpha=-1), "alpha"),
+        (LinearTagger(alpha=-1), "alpha"),
+        (LogisticTagger(C=0), "C must"),
+        (SVMTagger(kernel="poly"), "kernel"),
+    ],
+)
+def test_settings_out_of_range_raise(estimator, message) -> None:
+    y = [[0], [1]] if isinstance(estimator, Tagger) else [0, 1]
+    with pytest.raises(ValueError, match=message):
+        estimator.fit([[0.0], [1.0]], y)
