@@ -8,7 +8,7 @@ from synthetic import MAKERS, blobs, line, tags
 
 from segue.errors import UsageError
 from segue.evaluation.compare import FeatureSet, chance_level, evaluate_target
-from segue.evaluation.folds import given_folds
+from segue.evaluation.folds import given_folds, outer_folds
 from segue.evaluation.metrics import METRICS
 from segue.evaluation.rows import TargetResult
 from segue.evaluation.targets import encode_target
@@ -164,6 +164,14 @@ def test_constant_folds_of_a_regression_are_noted() -> None:
     )
     assert any("R2 undefined in 1 folds" in note for note in result.notes)
     assert np.isnan(result.encoders[0].fold_scores["r2"][0])
+
+
+def test_chance_of_balanced_classes_is_their_share() -> None:
+    """Not less: the training part's majority is the test part's minority in balanced data."""
+    encoded = encode_target(["a", "b", "c"] * 8, None, "classification")
+    folds = outer_folds(encoded.y, None, "classification", n_folds=4)
+    chance = chance_level(encoded, folds)
+    assert chance.fold_scores["accuracy"].mean() == pytest.approx(1 / 3)
 
 
 def test_chance_of_a_regression_is_the_training_mean() -> None:

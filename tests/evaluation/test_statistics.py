@@ -138,6 +138,15 @@ def test_bootstrap_covers_the_truth_and_clips_alone_do_not() -> None:
     assert np.mean(naive) < np.mean(covered) - 0.1
 
 
+@pytest.mark.parametrize("metric", NAMES)
+def test_bootstrap_surrounds_the_mean_in_small_folds(metric: str) -> None:
+    truth, predicted = example(metric, n=100)
+    folds = np.arange(100) % 10
+    scores = [score(metric, truth[folds == fold], predicted[folds == fold]) for fold in range(10)]
+    low, high = bootstrap_interval(metric, truth, predicted, np.arange(100), folds, draws=300)
+    assert low < np.nanmean(scores) < high <= 1
+
+
 def test_bootstrap_is_fixed_by_its_seed_and_checks_lengths() -> None:
     right, groups = clustered(np.random.default_rng(0))
     ones, folds = np.ones(400, dtype=int), groups % 10

@@ -98,7 +98,9 @@ def _finite(value: Any) -> Any:
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:
     """A table for people."""
-    table = Table(*header, title=title or None, title_justify="left")
+    table = Table(title=title or None, title_justify="left")
+    for name in header:
+        table.add_column(name, overflow="fold")  # never cut a name short
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
     answers.print(table)

@@ -35,7 +35,9 @@ def from_folder(folder: str | Path, *, suffixes: Collection[str]) -> Manifest:
     ignored: Counter[str] = Counter()
     rows = []
     for path in sorted(_walk(folder, frozenset(), ignored)):
-        if path.suffix.lower() in suffixes:
+        if not is_unicode(path):
+            ignored["file name that is not Unicode: rename it"] += 1
+        elif path.suffix.lower() in suffixes:
             relative = path.relative_to(folder)
             label = relative.parent.name if len(relative.parts) > 1 else ""
             rows.append({"path": str(relative), "id": relative.as_posix(), LABEL: label})
@@ -53,6 +55,21 @@ def from_folder(folder: str | Path, *, suffixes: Collection[str]) -> Manifest:
         rows = [{"path": row["path"], "id": row["id"]} for row in rows]
     manifest = Manifest.from_rows(rows, root=folder)
     return replace(manifest, name=str(folder), ignored=dict(ignored))
+
+
+def is_unicode(path: Path) -> bool:
+    """Whether a name can be written down; POSIX allows any bytes, tables only Unicode.
+
+    Examples
+    --------
+    >>> is_unicode(Path("é.wav")), is_unicode(Path("\udce9.wav"))
+    (True, False)
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _walk(folder: Path, above: frozenset[tuple[int, int]], ignored: Counter[str]) -> Iterator[Path]:
@@ -100,6 +117,10 @@ def from_paths(paths: Sequence[str | Path], *, suffixes: Collection[str]) -> Man
         return Manifest.read(first)
     rows, ignored = [], Counter[str]()
     for path in map(Path, paths):
+        if not is_unicode(path):
+            raise ManifestError(
+                wanted="a file name that is Unicode", got=ascii(str(path)), fix="Rename the file"
+            )
         if path.is_dir():
             below = from_folder(path, suffixes=suffixes)
             ignored.update(below.ignored)

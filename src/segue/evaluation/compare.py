@@ -118,7 +118,7 @@ def evaluate_target(
     )
     total = len(features) * len(heads) * len(outer.names)
     results: list[EncoderResult] = []
-    notes = [*encoded.notes, *outer.notes]
+    said_of: dict[str, list[str]] = {}
     for head in heads:
         for one in features.values():
             nested = nested_cv(
@@ -135,7 +135,8 @@ def evaluate_target(
                 progress=_offset(progress, len(results) * len(outer.names), total),
             )
             results.append(_encoder_result(one, head, nested, encoded))
-            notes += [note for note in nested.notes if note not in notes]
+            for note in nested.notes:
+                said_of.setdefault(note, []).append(results[-1].label)
     results.append(chance_level(encoded, outer))
     rows = [
         row for one in results for row in _rows(one, encoded, codes, outer, target, seed, draws)
@@ -152,16 +153,30 @@ def evaluate_target(
         rows=tuple(rows),
         tests=tuple(_paired_tests(results[:-1], outer, target, task)),
         encoders=tuple(results),
-        notes=(*notes, *_undefined_notes(encoded, outer)),
+        notes=(
+            *encoded.notes,
+            *outer.notes,
+            *_search_notes(said_of, len(features) * len(heads)),
+            *_undefined_notes(encoded, outer),
+        ),
     )
+
+
+def _search_notes(said_of: Mapping[str, Sequence[str]], searches: int) -> list[str]:
+    """Notes of the searches, with the encoders concerned unless all of them are."""
+    return [
+        note if len(labels) == searches else f"{', '.join(labels)}: {note}"
+        for note, labels in said_of.items()
+    ]
 
 
 def chance_level(encoded: EncodedTarget, folds: Folds) -> EncoderResult:
     """What a predictor that sees no features reaches on the same folds.
 
-    Classification: the training part's most frequent class (the first of equals). Tagging: each
-    tag's share in the training part, the same for every clip, so ROC-AUC is one half. Regression:
-    the training part's mean.
+    Classification: always the class that is most frequent over all clips (the first of equals).
+    That of the training part would do worse than a constant guess, since what is frequent there
+    is rare in the test part. Tagging: each tag's share in the training part, the same for every
+    clip, so ROC-AUC is one half. Regression: the training part's mean.
 
     Examples
     --------
@@ -171,11 +186,11 @@ def chance_level(encoded: EncodedTarget, folds: Folds) -> EncoderResult:
     """
     y = encoded.y
     out = np.empty(y.shape, dtype=y.dtype if encoded.task == "classification" else np.float64)
-    for train, test in folds.splits():
-        if encoded.task == "classification":
-            classes, counts = np.unique(y[train], return_counts=True)
-            out[test] = classes[counts.argmax()]
-        else:
+    if encoded.task == "classification":
+        classes, counts = np.unique(y, return_counts=True)
+        out[:] = classes[counts.argmax()]
+    else:
+        for train, test in folds.splits():
             out[test] = y[train].mean(axis=0)
     nested = NestedResult(out, folds, (), np.empty(0), ())
     return _encoder_result(FeatureSet("chance", "", np.empty((0, 0))), "prior", nested, encoded)

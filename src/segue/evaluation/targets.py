@@ -108,7 +108,7 @@ def _encode_tags(
         raise UsageError(
             wanted=f"a tag carried by clips of {min_positives} groups or more, and not by all",
             got=f"none of {len(names)} tags",
-            fix="Lower min_positives or choose another column",
+            fix="Lower the minimum (--min-examples) or choose another column",
             source="target",
         )
     notes: tuple[str, ...] = ()
