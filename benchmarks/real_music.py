@@ -14,11 +14,13 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from segue import __version__
 from segue.cli.app import watching
+from segue.datasets import Manifest
 from segue.evaluation.rows import TargetResult
 from segue.report import markdown_table, write_rows_csv
 from segue.workflows import evaluate
@@ -26,8 +28,33 @@ from segue.workflows import evaluate
 ENCODERS = ("mfcc", "melstats", "random-convnet", "choi2017-msd")
 RESULTS = Path(__file__).parent / "results"
 EMOTIONS = (
-    "amazement,solemnity,tenderness,nostalgia,calmness,power,joyful_activation,tension,sadness"
+    *("amazement", "solemnity", "tenderness", "nostalgia", "calmness", "power"),
+    *("joyful_activation", "tension", "sadness"),
 )
+
+
+# The emotions in our copy of emotify's manifest are joined to the wrong audio for three of its four
+# genres: their ids count the genres in the order classical, rock, electronic, pop, the files in
+# alphabetical order. As they are, no emotion can be predicted at all (R2 about 0, kept below);
+# benchmarks/emotify_alignment.py shows which block fits which audio: the audio of the genre on the
+# left has the labels of the rows on the right.
+EMOTION_ROWS = {"classical": "classical", "rock": "electronic", "electronic": "pop", "pop": "rock"}
+
+
+def as_distributed(manifest: Manifest) -> Manifest:
+    return manifest
+
+
+def realigned(manifest: Manifest) -> Manifest:
+    """Emotify with the emotions joined to the audio they were given to."""
+    rows = manifest.table.select(manifest.columns).to_pylist()
+    by_file = {Path(row["path"]).stem: row for row in rows}
+    mended = []
+    for row in rows:
+        genre, number = Path(row["path"]).stem.rsplit("_", 1)
+        labels = by_file[f"{EMOTION_ROWS[genre]}_{number}"]
+        mended.append({**row, **{name: labels[name] for name in EMOTIONS}})
+    return Manifest.from_rows(mended, root=manifest.root)
 
 
 @dataclass(frozen=True)
@@ -35,16 +62,18 @@ class Job:
     """One data set: its manifest below SEGUE_DATA, targets and group column."""
 
     name: str
-    manifest: str
+    folder: str
     targets: tuple[str, ...]
     group: str | None
-    heads: tuple[str, ...] | None = None
+    prepare: Callable[[Manifest], Manifest] = as_distributed
 
 
 JOBS = (
-    Job("4q", "4q/manifest.csv", ("quadrant",), "artist"),
-    Job("emotify", "emotify/manifest.csv", ("genre", *EMOTIONS.split(",")), "artist"),
-    Job("gtzan100", "gtzan100/manifest.csv", ("genre",), None),
+    Job("4q", "4q", ("quadrant",), "artist"),
+    Job("emotify", "emotify", ("genre",), "artist"),
+    Job("emotify-realigned", "emotify", EMOTIONS, "artist", realigned),
+    Job("emotify-as-distributed", "emotify", EMOTIONS, "artist"),
+    Job("gtzan100", "gtzan100", ("genre",), None),
 )
 
 
@@ -60,13 +89,14 @@ def main() -> None:
     named: list[tuple[str, TargetResult]] = []
     with watching() as watch:
         for job in JOBS:
+            manifest = Manifest.read(Path(data) / job.folder / "manifest.csv")
             done = evaluate(
-                Path(data) / job.manifest,
+                job.prepare(manifest),
                 job.targets,
                 encoders=ENCODERS,
                 group=job.group,
-                heads=job.heads,
                 out=arguments.out / job.name,
+                store=arguments.out / job.folder / "features",
                 title=f"{job.name}: encoders compared",
                 watch=watch,
             )
@@ -93,7 +123,20 @@ def write_results(named: list[tuple[str, TargetResult]], began: float) -> None:
     for name in dict.fromkeys(name for name, _ in named):
         results = [result for one, result in named if one == name]
         parts.append(f"## {name}\n\n{markdown_table(results)}")
+        if len(results) > 1:
+            parts.append(mean_table(results))
     (RESULTS / "real_music.md").write_text("\n".join(parts), encoding="utf-8")
+
+
+def mean_table(results: list[TargetResult]) -> str:
+    """Mean R2 over a data set's regression targets."""
+    means: dict[str, list[float]] = {}
+    for result in results:
+        for row in result.rows:
+            means.setdefault(row.encoder, []).append(row.mean)
+    lines = [f"| {name} | {sum(all_) / len(all_):.3f} |" for name, all_ in means.items()]
+    head = f"### mean over {len(results)} targets\n\n| encoder | R² |\n| --- | ---: |\n"
+    return head + "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Measure the frozen statistics of the convnets on a reference set and write them to the package.
+r"""Measure the frozen statistics of the convnets on a reference set and write them to the package.
 
-    python tools/calibrate.py MANIFEST --name "gtzan100 (100 clips ...)"
+    python tools/calibrate.py src/segue/demo/corpus/manifest.csv \
+        --name "segue's demo corpus (120 rendered clips)"
 
-Writes src/segue/encoders/calibration/{choi2017-msd,random-convnet}.json: the 0 dB level, and mean
-and variance of every map before its normalisation, as one batch of the whole set would give them.
-The weights of choi2017-msd must have been pulled (`segue models pull choi2017-msd`).
+writes src/segue/encoders/calibration/{choi2017-msd,random-convnet}.json, as they are committed: the
+0 dB level, and mean and variance of every map before its normalisation, as one batch of the whole
+set would give them. The weights of choi2017-msd must have been pulled.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from segue.encoders.convnet import calibrate
 from segue.encoders.protocol import split
 
 OUT = Path(__file__).parent.parent / "src/segue/encoders/calibration"
+NETWORKS = {"choi2017-msd": published_network, "random-convnet": random_network}
 
 
 def decibels(manifest: Manifest) -> list[Tensor]:
@@ -53,8 +55,7 @@ def main() -> None:
     floor = preset("choi2017").floor_db
 
     clips = [(clip - reference).clamp(min=floor)[None] for clip in frames]
-    networks = {"choi2017-msd": published_network, "random-convnet": random_network}
-    for name, build in networks.items():
+    for name, build in NETWORKS.items():
         network, _ = build()
         calibrate(network, clips)
         facts = {

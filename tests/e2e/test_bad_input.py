@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -266,3 +268,24 @@ def test_nothing_audible_and_nothing_at_all(tmp_path: Path) -> None:
     result = run("embed", tmp_path / "nowhere", "-o", tmp_path / "store")
     assert result.exit_code == 3
     assert "no such file" in result.stderr.lower()
+
+
+def test_mp3_originals_embed_without_a_warning(segue_data: Path, tmp_path: Path) -> None:
+    """16 to 44.1 kHz, mono and stereo: nothing on standard error, from Python or a decoder."""
+    code = (
+        "import sys, warnings; warnings.simplefilter('error'); from segue.cli import main; main()"
+    )
+    for encoder in ("mfcc", "melstats", "random-convnet"):
+        done = subprocess.run(
+            [
+                *(sys.executable, "-c", code, "embed", str(segue_data / "mp3_originals")),
+                *("-o", str(tmp_path / "store"), "--encoder", encoder, "--json"),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        answer = json.loads(done.stdout)
+        assert (answer["computed"], answer["quarantined"]) == (14, 0)

@@ -172,6 +172,62 @@ def test_pull_refuses_other_files(tmp_path: Path) -> None:
         pull("mfcc", from_file=tmp_path / "other.hdf5")
 
 
+class Answer:
+    """What urlopen returns, from bytes."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+
+    def __enter__(self) -> Answer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def read(self, limit: int) -> bytes:
+        return self.body[:limit]
+
+
+def test_pull_downloads_checks_and_converts(
+    segue_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from segue.encoders import weights
+
+    monkeypatch.setenv("SEGUE_HOME", str(tmp_path))
+    body = (segue_data / "choi2017/weights_transfer/weights_layer4_theano.hdf5").read_bytes()
+    asked = []
+
+    def urlopen(url: str, timeout: float) -> Answer:
+        asked.append(url)
+        return Answer(body)
+
+    monkeypatch.setattr(weights.urllib.request, "urlopen", urlopen)
+    path = weights.pull("choi2017-msd")
+    assert asked == [weights.source("choi2017-msd").url]
+    assert path.suffix == ".safetensors"
+    assert encoder("choi2017-msd").card.weights_sha256 == weights.source("choi2017-msd").digest
+
+
+def test_pull_without_internet_or_with_a_file_too_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from segue.encoders import weights
+
+    monkeypatch.setenv("SEGUE_HOME", str(tmp_path))
+
+    def offline(url: str, timeout: float) -> Answer:
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr(weights.urllib.request, "urlopen", offline)
+    with pytest.raises(WeightsError, match="pass it with --from FILE"):
+        weights.pull("choi2017-msd")
+    monkeypatch.setattr(weights, "MAX_DOWNLOAD_BYTES", 10)
+    monkeypatch.setattr(weights.urllib.request, "urlopen", lambda url, timeout: Answer(b"x" * 20))
+    with pytest.raises(WeightsError, match="at most 10 bytes, got a larger file"):
+        weights.pull("choi2017-msd")
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
 def test_random_network_is_fixed_by_its_seed() -> None:
     assert random_network(0)[1] == random_network(0)[1] != random_network(1)[1]
 

@@ -62,7 +62,7 @@ def is_unicode(path: Path) -> bool:
 
     Examples
     --------
-    >>> is_unicode(Path("é.wav")), is_unicode(Path("\udce9.wav"))
+    >>> is_unicode(Path("é.wav")), is_unicode(Path(os.fsdecode(b"\\xe9.wav")))
     (True, False)
     """
     try:
