@@ -23,7 +23,6 @@ from segue.report import (
 )
 from segue.seeds import generator
 from segue.similarity.precision import precision_at_k, summarise
-from segue.store import choose_table
 from segue.workflows import (
     Evaluation,
     build_index,
@@ -166,7 +165,7 @@ def _few_labels(manifest: Manifest, store: Path, out: Path, seed: int) -> tuple[
         for name, label, good in zip(found.ids, found.values, right, strict=True)
     ]
     made = (
-        f"A {model.facts.head} head was fitted on {FEW} clips of each style with {FEW_ENCODER} "
+        f"A head ({model.facts.head}) was fitted on {FEW} clips of each style with {FEW_ENCODER} "
         f"features, saved as a model file, loaded again, and given audio files of other pieces."
     )
     return predictions_section([made, words + "."], rows, title="From ten clips per class"), words
@@ -201,7 +200,7 @@ def _neighbours(manifest: Manifest, store: Path, out: Path, seed: int) -> tuple[
         groups=GROUP,
     )
     figure = map_plot(
-        choose_table(store, FEW_ENCODER).matrix(list(index.ids))[0],
+        index.vectors,  # standardised, as the distances see them
         labels,
         query=query,
         neighbours=places,
@@ -213,6 +212,7 @@ def _neighbours(manifest: Manifest, store: Path, out: Path, seed: int) -> tuple[
         metric=index.metric,
         precision=precision,
         figure=figure,
+        title=f"Similar clips by {FEW_ENCODER}",
     )
     words = f"precision at {K} for style {summary.mean:.2f}, other pieces only"
     return section, f"{words}; random neighbours {precision.chance:.2f}"
