@@ -224,3 +224,31 @@ def test_progress_counts_every_track(music: Path, table: FeatureTable) -> None:
     )
     assert seen[-1] == (8, 0, 8)
     assert 0 < report.seconds <= time.monotonic() - began
+
+
+PEAK = """
+import resource, sys
+from segue.workflows import embed
+report = embed(sys.argv[1], sys.argv[2], encoder="mfcc", chunks=None, workers=1)
+assert report.computed == 1, report.failures
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def test_a_long_file_takes_no_more_memory_than_a_short_one(tmp_path: Path) -> None:
+    """An hour, heard whole, within 100 MB of half a minute (its samples alone are 170 MB)."""
+    block = (np.random.default_rng(0).normal(size=60 * 8000) * 0.05).astype(np.float32)
+    with soundfile.SoundFile(tmp_path / "hour.wav", "w", 8000, 1, "PCM_16") as file:
+        for _ in range(60):
+            file.write(block)
+    soundfile.write(tmp_path / "short.wav", block[: 30 * 8000], 8000)
+    peaks = {}
+    for name in ("short", "hour"):
+        done = subprocess.run(
+            [sys.executable, "-c", PEAK, str(tmp_path / f"{name}.wav"), str(tmp_path / name)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        peaks[name] = int(done.stdout)
+    assert peaks["hour"] - peaks["short"] < 100, peaks

@@ -179,8 +179,10 @@ def _neighbours(manifest: Manifest, store: Path, out: Path, seed: int) -> tuple[
     labels = [styles[row] for row in order]
     groups = [pieces[row] for row in order]
     summary = summarise(precision_at_k(index, labels, k=K, groups=groups))
-    query = int(generator(seed, "query").integers(len(index)))
-    answer = similar(out / "index", index.ids[query], k=NEIGHBOURS)
+    # drawn from the manifest: the index's own order is that in which workers finished
+    asked = manifest.ids[int(generator(seed, "query").integers(len(manifest)))]
+    query = index.ids.index(asked)
+    answer = similar(out / "index", asked, k=NEIGHBOURS)
     places = [index.ids.index(name) for name in answer.ids]
 
     def neighbour(place: int, distance: float) -> Neighbour:

@@ -25,7 +25,7 @@ from segue.evaluation.targets import encode_target
 from segue.extraction import EmbedReport, Progress
 from segue.files import write_atomically
 from segue.seeds import generator
-from segue.store import choose_table
+from segue.store import FeatureTable, choose_table
 from segue.workflows.embedding import Inputs, embed, open_manifest
 from segue.workflows.modelfile import Model, ModelFacts
 
@@ -73,31 +73,19 @@ def fit(
     manifest = open_manifest(inputs)
     labelled = read_target(manifest, target, task=task, min_examples=min_examples)
     table = choose_table(store, encoder)
-    ids = manifest.ids
-    X, there = table.matrix([ids[row] for row in labelled.rows])
-    keep = np.flatnonzero(there)
-    if not len(keep):
-        raise UsageError(
-            wanted=f"features of the tracks labelled {target!r}",
-            got=f"none of {len(there)} in {table.folder}",
-            fix="Embed this manifest into the store first",
-        )
+    X, keep, left = _examples(manifest, labelled, table)
     if per_class is not None:
         keep = _draw(labelled.values, keep, labelled.task, per_class, seed)
-    values = [labelled.values[position] for position in keep.tolist()]
     rows = labelled.rows[keep]
     groups = None if group is None else _take(manifest.groups(group), rows)
     rare = {} if min_examples is None else {"min_positives": min_examples}
+    values = [labelled.values[position] for position in keep.tolist()]
     encoded = encode_target(values, groups, labelled.task, **rare)
     name = head or DEFAULT_HEADS[labelled.task]
     fitted = fit_head(
         X[keep], encoded.y, groups, labelled.task, name, inner=inner, scale=scale, seed=seed
     )
-    left = len(there) - int(there.sum())
-    notes = [*labelled.notes, *encoded.notes, *fitted.notes]
-    if left:
-        notes.append(f"{left} labelled tracks have no features and were left out")
-    chosen = sorted(_take(ids, rows))
+    chosen = sorted(_take(manifest.ids, rows))
     facts = ModelFacts(
         target=target,
         task=labelled.task,
@@ -105,16 +93,36 @@ def fit(
         head=name,
         settings=dict(fitted.settings),
         scale=scale,
-        examples=len(values),
+        examples=len(chosen),
         licence=table.card.licence,
         commercial=table.card.commercial,
         training_ids_sha256=hashlib.sha256("\n".join(chosen).encode()).hexdigest(),
-        notes=tuple(notes),
+        notes=(*labelled.notes, *left, *encoded.notes, *fitted.notes),
     )
     model = Model(table.card, facts, fitted.estimator)
     if out is not None:
         model.save(out)
     return model
+
+
+def _examples(
+    manifest: Manifest, labelled: Target, table: FeatureTable
+) -> tuple[NDArray[np.float32], NDArray[np.int64], list[str]]:
+    """Features of the labelled tracks, which of them are there, and a note on those that are not.
+
+    Rows of the features are positions in ``labelled``.
+    """
+    ids = manifest.ids
+    X, there = table.matrix(_take(ids, labelled.rows))
+    if not there.any():
+        raise UsageError(
+            wanted=f"features of the tracks labelled {labelled.name!r}",
+            got=f"none of {len(there)} in {table.folder}",
+            fix="Embed this manifest into the store first",
+        )
+    missing = int((~there).sum())
+    note = f"{missing} labelled tracks have no features and were left out"
+    return X, np.flatnonzero(there), [note] if missing else []
 
 
 def _take(cells: Sequence[str], rows: NDArray[np.int64]) -> list[str]:
