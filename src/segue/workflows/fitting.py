@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.datasets import Task, read_target
+from segue.datasets import Manifest, Target, Task, read_target
 from segue.encoders import encoder as build_encoder
 from segue.errors import ModelError, UsageError
 from segue.evaluation.heads import DEFAULT_HEADS
