@@ -81,7 +81,7 @@ def test_another_card_gets_a_table_of_its_own(
     table: FeatureTable, caplog: pytest.LogCaptureFixture
 ) -> None:
     changed = replace(CARD, excerpt=ExcerptSpec(seconds=2.0), description="words do not count")
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="segue"):
         other = FeatureTable.open_or_create(table.folder.parent, changed)
     assert other.folder != table.folder
     assert "excerpt.seconds: 1.0 -> 2.0" in caplog.text
