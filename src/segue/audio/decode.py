@@ -6,6 +6,7 @@ import logging
 import math
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +66,7 @@ def probe(path: str | os.PathLike[str]) -> AudioInfo:
     >>> info.rate, info.channels, info.seconds, info.codec
     (8000, 2, 1.0, 'PCM_16')
     """
-    with open_reader(os.fsdecode(path)) as reader:
+    with closing(open_reader(os.fsdecode(path))) as reader:
         return reader.info
 
 
@@ -123,7 +124,7 @@ def load(
     ((6000,), 12000, 44100)
     """
     request = _Request.of(path, rate, start, duration)
-    with open_reader(request.path) as reader:
+    with closing(open_reader(request.path)) as reader:
         pieces = list(_samples(reader, request))
         return Audio(
             np.concatenate(pieces), request.rate or reader.info.rate, request.path, reader.info
@@ -242,7 +243,7 @@ def _check_seconds(value: float, name: str, *, above_zero: bool) -> None:
 
 
 def _stream(request: _Request, block_seconds: float) -> Iterator[Audio]:
-    with open_reader(request.path) as reader:
+    with closing(open_reader(request.path)) as reader:
         rate = request.rate or reader.info.rate
         size = max(1, round(block_seconds * rate))
         block = np.empty(size, np.float32)

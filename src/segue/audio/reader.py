@@ -6,8 +6,7 @@ import errno
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import NoReturn, Protocol, Self
+from typing import NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,15 +48,6 @@ class Reader(Protocol):
         """Frames from number `first`, at most `count` of them, as arrays (n, channels)."""
 
     def close(self) -> None: ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
 
 
 def open_reader(path: str) -> Reader:
