@@ -35,6 +35,14 @@ def row(number: int, value: float = 0.0) -> Row:
     )
 
 
+def facts(number: int) -> FileFacts:
+    return row(number).facts
+
+
+def ids(table: FeatureTable) -> list[str]:
+    return [one.id for one in table.read()[0]]
+
+
 @pytest.fixture
 def table(tmp_path: Path) -> FeatureTable:
     return FeatureTable.open_or_create(tmp_path / "store", CARD)
@@ -45,7 +53,7 @@ def test_rows_come_back_in_any_order_asked(table: FeatureTable) -> None:
         table.append(row(number))
     table.flush()
     again = FeatureTable.open(table.folder)
-    X, there = again.matrix(["t599", "absent", "t0", "t300"])
+    X, there = again.matrix([facts(599), facts(1000), facts(0), facts(300)])
     assert there.tolist() == [True, False, True, True]
     assert X[[0, 2, 3], 0].tolist() == [599.0, 0.0, 300.0]
     assert np.isnan(X[1]).all()
@@ -54,14 +62,62 @@ def test_rows_come_back_in_any_order_asked(table: FeatureTable) -> None:
     assert len(list((table.folder / "shards").glob("*.parquet"))) == 3
 
 
-def test_a_later_row_of_an_id_wins(table: FeatureTable) -> None:
+def test_the_latest_row_of_a_place_wins(table: FeatureTable) -> None:
     table.append(row(1, 1.0))
     table.flush()
     table.append(row(1, 2.0))
     table.flush()
-    ids, X = table.read()
-    assert ids == ["t1"]
+    found, X = table.read()
+    assert found == [facts(1)]
     assert X[0, 1] == 2.0
+
+
+def test_the_latest_row_wins_although_a_shard_was_removed_by_hand(table: FeatureTable) -> None:
+    for number, value in ((1, 0.0), (2, 0.0), (3, 1.0)):
+        table.append(row(number, value))
+        table.flush()
+    shards = sorted((table.folder / "shards").iterdir())
+    shards[0].unlink()
+    table.append(row(3, 2.0))
+    table.flush()
+    X, _ = table.matrix([facts(3)])
+    assert X[0, 1] == 2.0
+    assert len({path.name.split("-")[0] for path in (table.folder / "shards").iterdir()}) == 3
+
+
+def test_two_data_sets_with_the_same_ids_do_not_mix(table: FeatureTable) -> None:
+    """Folder ids are relative paths: every second data set has a ``0.wav``."""
+    first = row(1, 1.0)
+    second = replace(row(1, 2.0), facts=replace(first.facts, path="/other/1.wav"))
+    table.append(first)
+    table.append(second)
+    table.flush()
+    X, there = table.matrix([first.facts, second.facts])
+    assert there.all()
+    assert X[:, 1].tolist() == [1.0, 2.0]
+    # elsewhere, without the audio, the id alone does not say which of them is meant
+    elsewhere = replace(first.facts, path="/mnt/1.wav", bytes=-1, mtime_ns=-1)
+    assert not table.matrix([elsewhere])[1].any()
+
+
+def test_a_store_is_found_by_id_where_the_audio_is_not(table: FeatureTable) -> None:
+    table.append(row(1, 1.0))
+    table.flush()
+    elsewhere = replace(facts(1), path="/mnt/1.wav", bytes=-1, mtime_ns=-1)
+    X, there = table.matrix([elsewhere])
+    assert there.all()
+    assert X[0, 1] == 1.0
+    another_file = replace(elsewhere, bytes=5, mtime_ns=5)
+    assert not table.matrix([another_file])[1].any()
+
+
+def test_features_of_a_file_that_has_changed_are_not_passed_off_as_its(
+    table: FeatureTable,
+) -> None:
+    table.append(row(1))
+    table.flush()
+    assert not table.matrix([replace(facts(1), mtime_ns=99)])[1].any()
+    assert table.matrix([replace(facts(1), bytes=-1, mtime_ns=-1)])[1].all()  # gone: still known
 
 
 def test_facts_and_keys_survive(table: FeatureTable) -> None:
@@ -69,9 +125,9 @@ def test_facts_and_keys_survive(table: FeatureTable) -> None:
     one = replace(one, facts=replace(one.facts, start=0.1, duration=2.25))
     table.append(one)
     table.flush()
-    facts, key = table.finished()["t5"]
-    assert (facts, key) == (one.facts, one.key)
-    back = table.rows_with_keys(["k5", "other"])["k5"]
+    stored = table.contents().rows[one.facts.place]
+    assert (stored.facts, stored.key) == (one.facts, one.key)
+    back = table.rows_of([stored])[0]
     assert back.facts == one.facts
     np.testing.assert_array_equal(back.features, one.features)
     assert (back.source_rate, back.source_channels, back.seconds) == (44100, 2, 1.5)
@@ -132,10 +188,10 @@ def test_a_full_disk_loses_nothing_that_was_finished(
         patch.setattr(files.os, "fsync", full)
         with pytest.raises(StoreError, match=r"got No space left on device. Free space"):
             table.flush()
-    assert FeatureTable.open(table.folder).read()[0] == ["t1"]
+    assert ids(FeatureTable.open(table.folder)) == ["t1"]
     assert not list(table.folder.rglob("*.partial"))
     table.flush()  # space was made: the pending row is still there
-    assert FeatureTable.open(table.folder).read()[0] == ["t1", "t2"]
+    assert ids(FeatureTable.open(table.folder)) == ["t1", "t2"]
 
 
 def test_a_damaged_shard_is_named(table: FeatureTable) -> None:
@@ -147,15 +203,21 @@ def test_a_damaged_shard_is_named(table: FeatureTable) -> None:
         table.read()
 
 
-def test_failures_last_until_a_success_and_survive_a_torn_line(table: FeatureTable) -> None:
+def test_what_was_written_of_a_place_last_is_what_it_is(table: FeatureTable) -> None:
+    def failing() -> set[str]:
+        return {failure.facts.id for failure in table.contents().failures.values()}
+
     for number in (1, 2):
-        table.fail(Failure(facts=row(number).facts, stage="decode", reason="no"))
+        table.fail(Failure(facts=facts(number), stage="decode", reason="no"))
     with (table.folder / "failures.jsonl").open("a") as file:
-        file.write('{"id": "t3", "pa')
-    assert set(table.failures()) == {"t1", "t2"}
-    for number in (1, 2):
-        table.append(row(number))
+        file.write('{"id": "t3", "pa')  # torn by a crash
+    assert failing() == {"t1", "t2"}
+    table.append(row(1))
     table.flush()
-    table.absolve("t1")
-    assert set(table.failures()) == {"t2"}
-    assert table.read()[0] == ["t1"]  # what t2 was before it went bad is not passed off as it
+    assert (failing(), ids(table)) == ({"t2"}, ["t1"])
+    table.fail(Failure(facts=replace(facts(1), bytes=-1), stage="open", reason="gone"))
+    assert (failing(), ids(table)) == ({"t1", "t2"}, [])
+    assert not table.matrix([facts(1)])[1].any()
+    table.append(row(1))
+    table.flush()
+    assert (failing(), ids(table)) == ({"t2"}, ["t1"])

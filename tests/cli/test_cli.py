@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from typer.main import get_command
 from typer.testing import CliRunner, Result
 
@@ -125,6 +127,7 @@ def test_wrong_arguments_exit_2_with_a_sentence(
     arguments: tuple[str, ...], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    soundfile.write("x.wav", np.ones(22050) * 0.1, 22050)
     result = run(*arguments, code=2)
     assert words in " ".join(result.stderr.split())
     assert "Traceback" not in result.stderr
@@ -139,3 +142,21 @@ def test_failures_exit_1_with_a_sentence(tmp_path: Path) -> None:
     ):
         result = run(*arguments, code=1)
         assert "wanted" in result.stderr
+
+
+def test_brackets_in_names_are_shown(music: Path, tmp_path: Path) -> None:
+    """Terminal markup is written in brackets too, and so are live versions and remixes."""
+    (music / "calm/0.wav").rename(music / "calm/song [live].wav")
+    (music / "calm/1.wav").write_text("[remix]")
+    (music / "calm/1.wav").rename(music / "calm/[bold] x.wav")
+    shown = run("embed", music, "-o", tmp_path / "store", code=3)
+    assert "[bold] x.wav" in shown.stderr
+    run("index", tmp_path / "store", "-o", tmp_path / "index")
+    near = run("similar", tmp_path / "index", "calm/2.wav", "-k", "7")
+    assert "song [live].wav" in near.stdout
+
+
+def test_unreadable_places_end_in_a_sentence(music: Path, tmp_path: Path) -> None:
+    result = run("embed", music, "-o", "/dev/null/store", code=1)
+    assert "wanted a folder to write features to" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -11,14 +11,15 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 
-from segue.audio import Audio
+from segue.audio import Audio, load
 from segue.datasets import Manifest, from_folder
 from segue.encoders import encoder
-from segue.errors import UsageError
-from segue.extraction import Recipe, extract
+from segue.errors import SegueError, UsageError
+from segue.extraction import Recipe, extract, file_facts
 from segue.extraction import pool as pools
 from segue.extraction import worker as workers
 from segue.store import FeatureTable
@@ -33,6 +34,17 @@ def table(tmp_path: Path) -> FeatureTable:
 
 def manifest_of(music: Path) -> Manifest:
     return from_folder(music, suffixes={".wav"})
+
+
+def matrix(table: FeatureTable, manifest: Manifest) -> np.ndarray:
+    """Features in manifest order; all must be there."""
+    X, there = table.matrix([file_facts(track) for track in manifest.tracks()])
+    assert there.all()
+    return X
+
+
+def features(table: FeatureTable, *paths: Path) -> np.ndarray:
+    return matrix(table, Manifest.from_rows([{"path": str(path)} for path in paths]))
 
 
 def test_a_second_run_computes_nothing(music: Path, table: FeatureTable) -> None:
@@ -51,25 +63,27 @@ def test_moved_and_copied_files_are_recognised_by_content(
     shutil.move(music / "calm/0.wav", music / "calm/renamed.wav")
     shutil.copy(music / "wild/7.wav", music / "wild/copy.wav")
     heard: list[str] = []
-    load = workers.load
     monkeypatch.setattr(workers, "load", lambda path, **k: heard.append(path) or load(path, **k))
     done = extract(manifest_of(music), table, RECIPE, workers=1)
     assert (done.computed, done.reused, done.total) == (0, 9, 9)
     assert heard == []
-    X, _ = table.matrix(["calm/renamed.wav", "calm/0.wav", "wild/copy.wav", "wild/7.wav"])
+    X = features(table, *(music / name for name in ("wild/copy.wav", "wild/7.wav")))
     np.testing.assert_array_equal(X[0], X[1])
-    np.testing.assert_array_equal(X[2], X[3])
+    moved = features(table, music / "calm/renamed.wav")[0]
+    np.testing.assert_array_equal(
+        moved, encoder("mfcc").features(load(music / "calm/renamed.wav", rate=12000))
+    )
 
 
 def test_changed_content_under_the_same_name_is_embedded_again(
     music: Path, table: FeatureTable
 ) -> None:
     extract(manifest_of(music), table, RECIPE, workers=1)
-    before, _ = table.matrix(["calm/0.wav"])
+    before = features(table, music / "calm/0.wav")
     shutil.copy(music / "wild/7.wav", music / "calm/0.wav")
     os.utime(music / "calm/0.wav", ns=(1, 1))
     extract(manifest_of(music), table, RECIPE, workers=1)
-    after, _ = table.matrix(["calm/0.wav"])
+    after = features(table, music / "calm/0.wav")
     assert not np.array_equal(before, after)
 
 
@@ -81,8 +95,7 @@ def test_start_and_duration_choose_the_stretch(music: Path, table: FeatureTable)
         {"path": path, "id": "short", "duration": "0.5"},
     ]
     extract(Manifest.from_rows(rows), table, RECIPE, workers=1)
-    X, there = table.matrix(["whole", "late", "short"])
-    assert there.all()
+    X = matrix(table, Manifest.from_rows(rows))
     samples, rate = soundfile.read(path, dtype="float32")
     from segue.audio import resample
 
@@ -121,7 +134,34 @@ def test_a_quarantined_file_is_not_tried_again_unless_asked_or_changed(
     assert (table.folder / "failures.jsonl").read_text().count("stage") == lines + 1
     shutil.copy(music / "wild/7.wav", bad)
     fourth = extract(manifest_of(music), table, RECIPE, workers=1)
-    assert (fourth.quarantined, len(table.failures())) == (0, 0)
+    assert (fourth.quarantined, fourth.reused) == (0, 9)
+    assert not table.contents().failures
+
+
+def test_files_that_were_away_for_a_run_are_known_again(music: Path, table: FeatureTable) -> None:
+    """As when a share is not mounted: quarantined, and back with the files, unchanged."""
+    manifest = manifest_of(music)
+    extract(manifest, table, RECIPE, workers=1)
+    before = matrix(table, manifest)
+    music.rename(music.with_name("away"))
+    away = extract(manifest, table, RECIPE, workers=1)
+    assert (away.reused, away.quarantined) == (0, 8)
+    assert not table.read()[0]
+    music.with_name("away").rename(music)
+    back = extract(manifest, table, RECIPE, workers=1)
+    assert (back.computed, back.reused, back.quarantined) == (0, 8, 0)
+    np.testing.assert_array_equal(matrix(table, manifest), before)
+
+
+def test_the_working_directory_does_not_matter(
+    music: Path, table: FeatureTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(music.parent)
+    extract(manifest_of(Path(music.name)), table, RECIPE, workers=1)
+    monkeypatch.chdir(music)
+    again = extract(manifest_of(Path()), table, RECIPE, workers=1)
+    assert (again.computed, again.reused) == (0, 8)
+    assert len(list((table.folder / "shards").iterdir())) == 1
 
 
 def test_an_unforeseen_error_costs_one_file(
@@ -155,6 +195,82 @@ def test_a_decoder_that_kills_its_process_costs_one_file(
     assert done.failures[0].stage == "crash"
 
 
+def test_a_worker_that_dies_while_nobody_waits_costs_one_file(
+    music: Path, table: FeatureTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool may break while the parent is busy writing, and say so when more is submitted."""
+    for number in range(57):
+        shutil.copy(music / "wild/7.wav", music / f"wild/more{number:02}.wav")
+    shutil.copy(music / "wild/7.wav", music / "calm/killer.wav")
+    monkeypatch.setattr(pools, "_work", _deadly)
+    done = extract(
+        manifest_of(music), table, RECIPE, workers=2, progress=lambda *_: time.sleep(0.3)
+    )
+    assert (done.computed, done.quarantined) == (65, 1)
+    assert done.failures[0].facts.id == "calm/killer.wav"
+
+
+def test_workers_that_cannot_start_blame_no_file(
+    music: Path, table: FeatureTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "_prepare", _never)
+    with pytest.raises(SegueError, match=r"wanted worker processes.*they die as they start"):
+        extract(manifest_of(music), table, RECIPE, workers=2)
+    monkeypatch.undo()
+    with pytest.raises(SegueError, match=r"worker processes.*an encoder among"):
+        extract(manifest_of(music), table, Recipe("nonsense"), workers=2)
+    assert not table.contents().failures
+
+
+def _never(recipe: Recipe, log_level: int) -> None:
+    raise RuntimeError("no")
+
+
+UNGUARDED = """
+import sys
+import segue
+open(sys.argv[3], "a").write("ran\\n")
+done = segue.embed(sys.argv[1], sys.argv[2], workers=2)
+print(done.computed, done.quarantined)
+"""
+
+
+def test_a_script_without_a_main_guard_runs_once(music: Path, tmp_path: Path) -> None:
+    script, ran = tmp_path / "script.py", tmp_path / "ran"
+    script.write_text(UNGUARDED)
+    done = subprocess.run(
+        [sys.executable, str(script), str(music), str(tmp_path / "store"), str(ran)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "8 0\n", done.stderr
+    assert ran.read_text() == "ran\n"
+
+
+def test_workers_end_when_their_parent_is_killed(music: Path, tmp_path: Path) -> None:
+    for number in range(200):
+        shutil.copy(music / "wild/7.wav", music / f"wild/more{number:03}.wav")
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "segue", "embed", str(music), "-o", str(tmp_path / "store")),
+            *("--workers", "2", "--encoder", "random-convnet"),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    parent, family = psutil.Process(process.pid), []
+    deadline = time.monotonic() + 30
+    while len(family) < 3 and time.monotonic() < deadline:  # the server and two workers
+        family = parent.children(recursive=True)
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert len(family) >= 3
+    assert not alive
+
+
 def _deadly(tasks: list[workers.Task]) -> list[workers.Outcome]:
     """What a worker does, but for one name that ends the process as a decoder's crash would."""
     if any(task.track.path.name == "killer.wav" for task in tasks):
@@ -173,7 +289,7 @@ import sys, time
 from pathlib import Path
 from segue.datasets import from_folder
 from segue.encoders import encoder
-from segue.extraction import Recipe, extract
+from segue.extraction import Recipe, extract, file_facts
 from segue.store import FeatureTable
 subject = encoder("mfcc")
 encode = subject.encode_chunks
@@ -212,8 +328,8 @@ def test_ctrl_c_keeps_what_was_finished_and_resumes_to_the_same_table(
     assert resumed.computed + resumed.reused == 48
     assert resumed.reused >= kept
     extract(manifest_of(music), table, RECIPE, workers=1)
-    ids = manifest_of(music).ids
-    np.testing.assert_array_equal(stopped.matrix(ids)[0], table.matrix(ids)[0])
+    found = manifest_of(music)
+    np.testing.assert_array_equal(matrix(stopped, found), matrix(table, found))
 
 
 def test_progress_counts_every_track(music: Path, table: FeatureTable) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from segue.errors import InvalidSamplesError, ManifestError, ModelError, StoreError, UsageError
+from segue.errors import InvalidSamplesError, ModelError, StoreError, UsageError
 from segue.similarity.index import ExactIndex
 from segue.workflows import Model, build_index, embed, evaluate, fit, predict, similar
 
@@ -69,12 +70,49 @@ def test_evaluate_leaves_out_quarantined_tracks_for_all_encoders_and_says_so(
     assert "Files left out" in done.page.read_text()
 
 
-def test_labels_are_checked_before_anything_is_embedded(music: Path, tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match="got 'stile'"):
-        evaluate(music / "tracks.csv", ["stile"], encoders=["mfcc"], out=tmp_path / "r")
+def test_a_class_that_falls_to_one_track_by_quarantine_is_left_out_with_a_note(
+    music: Path, tmp_path: Path
+) -> None:
+    with (music / "tracks.csv").open("a") as file:
+        file.write("calm/rare.wav,r1,rare,z,0,soft\nwild/rare.wav,r2,rare,z,0,soft\n")
+    shutil.copy(music / "calm/0.wav", music / "calm/rare.wav")
+    (music / "wild/rare.wav").write_text("no audio")
+    done = evaluate(
+        music / "tracks.csv",
+        ["style"],
+        encoders=["mfcc"],
+        out=tmp_path / "report",
+        folds=2,
+        inner=2,
+        workers=1,
+    )
+    assert done.results[0].n == 8
+    assert done.results[0].labels == ("calm", "wild")
+    assert "classes ['rare'] left out" in " ".join(done.results[0].notes)
+    model = fit(music / "tracks.csv", tmp_path / "report/features", "style", head="linear")
+    assert model.facts.labels == ("calm", "wild")
+    assert "classes ['rare'] left out" in " ".join(model.facts.notes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"encoders": ["mfcc", "nope"]}, "an encoder among"),
+        ({"encoders": ["random-convnet", "random-convnet@12345"]}, "different encoders"),
+        ({"heads": ["nope"]}, "nope"),
+        ({"folds": 1}, "two folds or more"),
+        ({"targets": ["stile"]}, "got 'stile'"),
+        ({"group": "artst"}, "got 'artst'"),
+        ({"targets": []}, "at least one target"),
+    ],
+)
+def test_wrong_requests_are_refused_before_anything_is_embedded(
+    music: Path, tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    request = {"targets": ["style"], "encoders": ["mfcc"], **changes}
+    with pytest.raises(UsageError, match=message):
+        evaluate(music / "tracks.csv", out=tmp_path / "r", **request)  # type: ignore[arg-type]
     assert not (tmp_path / "r").exists()
-    with pytest.raises(UsageError, match="at least one target"):
-        evaluate(music / "tracks.csv", [], encoders=["mfcc"], out=tmp_path / "r")
 
 
 def test_fit_predict_round_trip(music: Path, store: Path, tmp_path: Path) -> None:
@@ -128,6 +166,44 @@ def test_predict_reports_files_it_cannot_use(music: Path, store: Path, tmp_path:
     found = predict(model, music, out=tmp_path / "out.csv", workers=1)
     assert len(found.ids) == 7
     assert [failure.facts.id for failure in found.embedding.failures] == ["calm/0.wav"]
+
+
+def test_two_data_sets_with_the_same_names_in_one_store(music: Path, tmp_path: Path) -> None:
+    """Predicting new files into the training store leaves the training features alone."""
+    store, other = tmp_path / "store", tmp_path / "other"
+    embed(music, store, workers=1)
+    first = fit(music, store, "label", head="linear")
+    shutil.copytree(music, other)
+    for path in other.rglob("*.wav"):
+        samples, rate = soundfile.read(path)
+        soundfile.write(path, samples[::-1] * 0.5, rate)
+    predict(first, other, store=store, workers=1)
+    second = fit(music, store, "label", head="linear")
+    before, after = (predict(one, music, workers=1).scores for one in (first, second))
+    np.testing.assert_array_equal(before, after)
+    index = build_index(store, manifest=music)
+    assert len(index) == 8
+    both = build_index(store)
+    assert len(both) == len(set(both.ids)) == 16
+
+
+def test_predictions_into_a_folder_are_refused_at_once(
+    music: Path, store: Path, tmp_path: Path
+) -> None:
+    model = fit(music / "tracks.csv", store, "style", head="linear")
+    with pytest.raises(UsageError, match="a file for the predictions, got a folder"):
+        predict(model, music, out=tmp_path, store=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_renamed_file_is_indexed_once(music: Path, tmp_path: Path) -> None:
+    embed(music, tmp_path / "store", workers=1)
+    (music / "calm/0.wav").rename(music / "calm/renamed.wav")
+    embed(music, tmp_path / "store", workers=1)
+    index = build_index(tmp_path / "store")
+    assert len(index) == 8
+    assert "calm/renamed.wav" in index.ids
+    assert "calm/0.wav" not in index.ids
 
 
 def test_a_model_made_for_another_encoder_is_refused(music: Path, store: Path) -> None:

@@ -9,7 +9,6 @@ import typer
 
 from segue.cli import options
 from segue.cli.app import (
-    answers,
     app,
     command,
     end,
@@ -17,6 +16,7 @@ from segue.cli.app import (
     parse_names,
     print_json,
     print_table,
+    say,
     show_failures,
     watching,
 )
@@ -113,7 +113,7 @@ def evaluate(
     show_failures(done.failures)
     for result in done.results:
         show_result(result)
-    answers.print(f"report: {done.page}", soft_wrap=True)
+    say(f"report: {done.page}")
     end(len(done.failures))
 
 
@@ -133,7 +133,7 @@ def show_result(result: TargetResult) -> None:
     title = f"{result.target}: {result.task} of {result.n} clips{grouped}"
     print_table(["encoder", "head", "metric", "mean ± se", "95 % interval"], rows, title)
     for note in result.notes:
-        answers.print(f"note: {note}", markup=False)
+        say(f"note: {note}")
 
 
 @app.command(
@@ -194,12 +194,10 @@ def fit(
         )
         return
     kind = f"{len(facts.labels)} labels" if facts.labels else "a number"
-    answers.print(
-        f"{facts.head} on {model.card.label}: {facts.target} ({kind}) from {facts.examples} tracks"
-    )
+    say(f"{facts.head} on {model.card.label}: {facts.target} ({kind}) from {facts.examples} tracks")
     for note in facts.notes:
-        answers.print(f"note: {note}", markup=False)
-    answers.print(f"{out}", soft_wrap=True)
+        say(f"note: {note}")
+    say(f"{out}")
 
 
 @app.command(epilog="Example: segue predict genre.segue new_music/ -o predictions.csv")
@@ -245,5 +243,5 @@ def predict(
         )
         end(len(failures))
     show_failures(failures)
-    answers.print(f"{len(done.ids)} predicted, {len(failures)} quarantined: {out}", soft_wrap=True)
+    say(f"{len(done.ids)} predicted, {len(failures)} quarantined: {out}")
     end(len(failures))

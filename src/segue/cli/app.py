@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from segue import __version__
 from segue.errors import SegueError, UsageError
@@ -44,7 +45,7 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        answers.print(f"segue {__version__}")
+        say(f"segue {__version__}")
         raise typer.Exit
 
 
@@ -74,6 +75,10 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
             messages.print("[bold red]error[/]", end=" ")
             messages.print(str(error), markup=False, soft_wrap=True)
             raise typer.Exit(error.exit_code) from error
+        except OSError as error:
+            messages.print("[bold red]error[/]", end=" ")
+            messages.print(f"{error}. Check the path and its rights.", markup=False, soft_wrap=True)
+            raise typer.Exit(1) from error
         except KeyboardInterrupt:
             messages.print("interrupted: what was finished is kept; run the same command to go on")
             raise typer.Exit(INTERRUPTED) from None
@@ -96,13 +101,18 @@ def _finite(value: Any) -> Any:
     return value
 
 
+def say(text: str) -> None:
+    """A line for people, its brackets taken literally."""
+    answers.print(text, markup=False, soft_wrap=True)
+
+
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:
     """A table for people."""
-    table = Table(title=title or None, title_justify="left")
+    table = Table(title=Text(title) if title else None, title_justify="left")
     for name in header:
         table.add_column(name, overflow="fold")  # never cut a name short
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        table.add_row(*(Text(str(cell)) for cell in row))  # Text: brackets in names are not markup
     answers.print(table)
 
 

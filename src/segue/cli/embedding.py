@@ -9,12 +9,12 @@ import typer
 
 from segue.cli import options
 from segue.cli.app import (
-    answers,
     app,
     command,
     end,
     parse_chunks,
     print_json,
+    say,
     show_failures,
     watching,
 )
@@ -83,12 +83,12 @@ def embed(
         )
         end(report.quarantined)
     rate = report.computed / report.seconds if report.seconds > 0 else 0.0
-    answers.print(
+    say(
         f"{report.computed} embedded ({rate:.1f} a second), {report.reused} already there, "
         f"{report.quarantined} quarantined; {report.table.card.dim} numbers a track"
     )
-    answers.print(f"{report.table.folder}", soft_wrap=True)
+    say(f"{report.table.folder}")
     for reason, count in manifest.ignored.items():
-        answers.print(f"not audio: {count} x {reason}")
+        say(f"not audio: {count} x {reason}")
     show_failures(report.failures)
     end(report.quarantined)

@@ -9,7 +9,7 @@ import typer
 
 from segue.cli import options
 from segue.cli.analysing import parse_task, show_result
-from segue.cli.app import answers, app, command, messages, print_json, print_table, watching
+from segue.cli.app import app, command, messages, print_json, print_table, say, watching
 
 models = typer.Typer(help="Encoders: what there is, where it comes from.", no_args_is_help=True)
 data = typer.Typer(help="Manifests and data sets.", no_args_is_help=True)
@@ -74,8 +74,8 @@ def pull_model(
         facts = {"model": name, "path": str(path), "sha256": where.digest}
         print_json({**facts, "licence": where.licence, "repository": where.repository})
         return
-    answers.print(f"{name}: {where.licence}, {where.repository}")
-    answers.print(f"{path}", soft_wrap=True)
+    say(f"{name}: {where.licence}, {where.repository}")
+    say(f"{path}")
 
 
 @data.command(
@@ -157,5 +157,5 @@ def demo(
     for result in done.evaluation.results:
         show_result(result)
     for name, finding in done.findings.items():
-        answers.print(f"{name}: {finding}", markup=False, soft_wrap=True)
-    answers.print(f"report: {done.page}", soft_wrap=True)
+        say(f"{name}: {finding}")
+    say(f"report: {done.page}")

@@ -8,7 +8,7 @@ from typing import Annotated, cast
 import typer
 
 from segue.cli import options
-from segue.cli.app import answers, app, command, print_json, print_table
+from segue.cli.app import app, command, print_json, print_table, say
 
 
 @app.command(epilog="Example: segue index features -o index --metric l1")
@@ -17,6 +17,9 @@ def index(
     store: Annotated[Path, typer.Argument(help="Feature store that `segue embed` wrote.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the index.")],
     encoder: options.EncoderOfStore = None,
+    manifest: Annotated[
+        Path | None, typer.Option(help="Index only the tracks of this manifest or folder.")
+    ] = None,
     metric: Annotated[str, typer.Option(help="l1 (Hamel et al. 2013), l2 or cosine.")] = "l1",
     scale: Annotated[
         bool, typer.Option("--scale/--no-scale", help="Give every dimension the same spread.")
@@ -27,11 +30,18 @@ def index(
     from segue.similarity.distance import Metric
     from segue.workflows import build_index
 
-    built = build_index(store, encoder=encoder, metric=cast("Metric", metric), scale=scale, out=out)
+    built = build_index(
+        store,
+        encoder=encoder,
+        manifest=manifest,
+        metric=cast("Metric", metric),
+        scale=scale,
+        out=out,
+    )
     if json:
         print_json({"index": str(out), "tracks": len(built), "dim": built.dim, "metric": metric})
         return
-    answers.print(f"{len(built)} tracks, {built.dim} numbers, {metric}: {out}", soft_wrap=True)
+    say(f"{len(built)} tracks, {built.dim} numbers, {metric}: {out}")
 
 
 @app.command(epilog="Example: segue similar index song.mp3 -k 5")

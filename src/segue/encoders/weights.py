@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.errors import UsageError, WeightsError
+from segue.files import write_atomically
 
 Tensors = dict[str, NDArray[np.float32]]
 
@@ -223,23 +224,11 @@ def _check(where: WeightsSource, tensors: Tensors, origin: str) -> None:
 
 
 def _save(where: WeightsSource, tensors: Tensors) -> Path:
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
-    folder = weights_folder()
-    path = folder / f"{where.name}.safetensors"
     facts = {"licence": where.licence, "repository": where.repository, "sha256": where.digest}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        save_file(tensors, partial, metadata=facts)
-        partial.replace(path)
-    except OSError as error:
-        raise WeightsError(
-            wanted=f"to write {path}",
-            got=str(error),
-            fix="Free space or set SEGUE_HOME to a folder you may write",
-        ) from error
-    return path
+    path = weights_folder() / f"{where.name}.safetensors"
+    return write_atomically(path, save(tensors, metadata=facts))
 
 
 def load(name: str) -> Tensors:

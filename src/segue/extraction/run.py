@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from segue.datasets import Manifest
 from segue.encoders import Encoder
-from segue.errors import UsageError
+from segue.errors import AudioError, UsageError
 from segue.extraction.pool import available_cpus, run_here, run_pool
-from segue.extraction.worker import Moved, Outcome, Recipe, Task, file_facts
-from segue.store import Failure, FeatureTable, Row
+from segue.extraction.worker import Outcome, Recipe, Task, content_hash, file_facts
+from segue.store import Failure, FeatureTable, FileFacts, Row, Stored, content_key
 
 log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 20.0
 TRACKS_PER_WORKER = 16  # below this, starting another process costs more than it saves
+MOVED_AT_ONCE = 256
 
 Progress = Callable[[int, int, int], None]
 
@@ -54,33 +55,49 @@ class EmbedReport:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to do: tasks, and what earlier runs have settled."""
+    """What is to do, and what earlier runs have settled.
+
+    Attributes
+    ----------
+    tasks : list of Task
+    finished : int
+    failures : list of Failure
+    by_key : mapping content key -> Stored
+    sizes : set of int
+        Of the files whose content is stored; only a file of such a size can be one of them.
+    """
 
     tasks: list[Task]
     finished: int
-    failures: dict[str, Failure]
+    failures: list[Failure]
+    by_key: dict[str, Stored]
+    sizes: set[int]
 
 
 def plan(manifest: Manifest, table: FeatureTable, *, retry_failed: bool = False) -> Plan:
     """Sort a manifest's tracks into finished, known to fail, and to do.
 
-    A track is finished when its id is stored for the same path, size, time and stretch. A failure
-    counts as settled under the same condition, unless ``retry_failed``.
+    A track is finished when the latest written of its place is a row, and the file is unchanged. A
+    failure counts as settled under the same condition, unless ``retry_failed``.
     """
-    done, failed = table.finished(), table.failures()
-    keys_by_size: dict[int, set[str]] = defaultdict(set)
-    for facts, key in done.values():
-        keys_by_size[facts.bytes].add(key)
-    tasks, finished, settled = [], 0, {}
+    contents = table.contents()
+    tasks, finished = [], 0
+    settled: list[Failure] = []
     for track in manifest.tracks():
         facts = file_facts(track)
-        if track.id in done and done[track.id][0].same_as(facts):
+        failure = contents.failures.get(facts.place)
+        stored = contents.rows.get(facts.place)
+        if failure is not None:
+            if failure.facts.same_file(facts) and not retry_failed:
+                settled.append(replace(failure, facts=facts))
+            else:
+                tasks.append(Task(track))
+        elif stored is not None and stored.facts.same_file(facts):
             finished += 1
-        elif track.id in failed and failed[track.id].facts.same_as(facts) and not retry_failed:
-            settled[track.id] = failed[track.id]
         else:
-            tasks.append(Task(track, frozenset(keys_by_size.get(facts.bytes, ()))))
-    return Plan(tasks, finished, settled)
+            tasks.append(Task(track))
+    by_key = {stored.key: stored for stored in contents.rows.values()}
+    return Plan(tasks, finished, settled, by_key, {one.facts.bytes for one in by_key.values()})
 
 
 def extract(
@@ -114,45 +131,104 @@ def extract(
     ------
     StoreError
         The disk is full or the table cannot be written. Finished shards are kept.
+    SegueError
+        Worker processes cannot start.
     KeyboardInterrupt
         Passed on after everything finished so far has been written.
     """
-    began = time.monotonic()
     todo = plan(manifest, table, retry_failed=retry_failed)
-    failures, known_bad = dict(todo.failures), set(table.failures())
-    computed = moved = 0
-    batches = _outcomes(todo.tasks, recipe, encoder, _workers(workers, len(todo.tasks), recipe))
-    flushed = time.monotonic()
+    run = _Run(table, todo, len(manifest), progress)
+    processes = _workers(workers, len(todo.tasks), recipe)
+    batches = _outcomes(run.unknown(todo.tasks), recipe, encoder, processes)
     try:
         for batch in batches:
-            for outcome in _resolve(batch, table):
-                if isinstance(outcome, Failure):
-                    table.fail(outcome)
-                    failures[outcome.facts.id] = outcome
-                    log.info("quarantined: %s", outcome.reason)
-                else:
-                    table.append(outcome)
-                    computed += 1
-                    if outcome.facts.id in known_bad:
-                        table.absolve(outcome.facts.id)
-            moved += sum(isinstance(outcome, Moved) for outcome in batch)
-            if time.monotonic() - flushed > FLUSH_SECONDS:
-                table.flush()
-                flushed = time.monotonic()
-            if progress:
-                progress(todo.finished + computed, len(failures), len(manifest))
+            run.settle(batch)
     finally:
         batches.close()
         table.flush()
-    return EmbedReport(
-        table=table,
-        total=len(manifest),
-        computed=computed - moved,
-        reused=todo.finished + moved,
-        quarantined=len(failures),
-        failures=tuple(failures.values()),
-        seconds=time.monotonic() - began,
-    )
+    return run.report()
+
+
+class _Run:
+    """The state of one run: what was written, what is counted."""
+
+    def __init__(
+        self, table: FeatureTable, todo: Plan, total: int, progress: Progress | None
+    ) -> None:
+        self.table = table
+        self.todo = todo
+        self.total = total
+        self.progress = progress
+        self.failures = list(todo.failures)
+        self.computed = 0
+        self.moved = 0
+        self.began = self.flushed = time.monotonic()
+
+    def unknown(self, tasks: Iterable[Task]) -> Iterator[Task]:
+        """Tasks whose content is not stored; the others are settled from the store.
+
+        Only files of a size that is stored are hashed here, before a worker is asked: it would
+        else need to know every key there is.
+        """
+        moved: list[tuple[FileFacts, Stored]] = []
+        for task in tasks:
+            facts = file_facts(task.track)
+            sha256 = _hash(task) if facts.bytes in self.todo.sizes else None
+            key = content_key(sha256, facts.start, facts.duration) if sha256 else ""
+            if key in self.todo.by_key:
+                moved.append((facts, self.todo.by_key[key]))
+                if len(moved) >= MOVED_AT_ONCE:
+                    self.adopt(moved)
+                    moved = []
+            else:
+                yield Task(task.track, sha256)
+        self.adopt(moved)
+
+    def adopt(self, moved: Sequence[tuple[FileFacts, Stored]]) -> None:
+        """Write stored rows again for the places where their files are now."""
+        rows = self.table.rows_of([stored for _, stored in moved])
+        for (facts, _), row in zip(moved, rows, strict=True):
+            self.table.append(replace(row, facts=facts))
+        self.moved += len(moved)
+        self.tell()
+
+    def settle(self, outcomes: Iterable[Outcome]) -> None:
+        """Write rows and failures; flush now and then."""
+        for outcome in outcomes:
+            if isinstance(outcome, Row):
+                self.table.append(outcome)
+                self.computed += 1
+            else:
+                self.table.fail(outcome)
+                self.failures.append(outcome)
+                log.info("quarantined: %s", outcome.reason)
+        if time.monotonic() - self.flushed > FLUSH_SECONDS:
+            self.table.flush()
+            self.flushed = time.monotonic()
+        self.tell()
+
+    def tell(self) -> None:
+        if self.progress:
+            done = self.todo.finished + self.moved + self.computed
+            self.progress(done, len(self.failures), self.total)
+
+    def report(self) -> EmbedReport:
+        return EmbedReport(
+            table=self.table,
+            total=self.total,
+            computed=self.computed,
+            reused=self.todo.finished + self.moved,
+            quarantined=len(self.failures),
+            failures=tuple(self.failures),
+            seconds=time.monotonic() - self.began,
+        )
+
+
+def _hash(task: Task) -> str | None:
+    try:
+        return content_hash(task.track.path)
+    except AudioError:
+        return None  # the worker meets the same and says why
 
 
 def _workers(asked: int | None, tasks: int, recipe: Recipe) -> int:
@@ -172,14 +248,3 @@ def _outcomes(
         yield from run_here(tasks, encoder or recipe.build())
     else:
         yield from run_pool(tasks, recipe, workers=workers)
-
-
-def _resolve(batch: Iterable[Outcome], table: FeatureTable) -> Iterator[Row | Failure]:
-    """Outcomes with moved files turned into rows of their new names."""
-    batch = list(batch)
-    stored = table.rows_with_keys(o.key for o in batch if isinstance(o, Moved))
-    for outcome in batch:
-        if isinstance(outcome, Moved):
-            yield replace(stored[outcome.key], facts=outcome.facts)
-        else:
-            yield outcome

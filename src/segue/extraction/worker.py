@@ -40,25 +40,17 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A track to embed; ``known`` are content keys already stored for files of its size."""
+    """A track to embed, with the hash of its content where that is known already."""
 
     track: Track
-    known: frozenset[str] = frozenset()
+    sha256: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """A track whose content is stored already, under another name or id."""
-
-    facts: FileFacts
-    key: str
-
-
-Outcome = Row | Failure | Moved
+Outcome = Row | Failure
 
 
 def file_facts(track: Track) -> FileFacts:
-    """Size and time of a track's file; -1 where it cannot even be looked at."""
+    """Place of a track, size and time of its file; -1 where it cannot even be looked at."""
     try:
         status = track.path.stat()
         size, mtime_ns = status.st_size, status.st_mtime_ns
@@ -66,7 +58,7 @@ def file_facts(track: Track) -> FileFacts:
         size = mtime_ns = -1
     return FileFacts(
         id=track.id,
-        path=str(track.path),
+        path=os.path.abspath(track.path),  # noqa: PTH100 (resolve() would follow links)
         line=track.line,
         bytes=size,
         mtime_ns=mtime_ns,
@@ -110,10 +102,9 @@ def process(tasks: Sequence[Task], encoder: Encoder) -> list[Outcome]:
     for position, task in enumerate(tasks):
         facts = file_facts(task.track)
         try:
-            key = content_key(content_hash(task.track.path), facts.start, facts.duration)
-            if key in task.known:
-                outcomes[position] = Moved(facts, key)
-            elif encoder.card.excerpt.chunks == 1:
+            sha256 = task.sha256 or content_hash(task.track.path)
+            key = content_key(sha256, facts.start, facts.duration)
+            if encoder.card.excerpt.chunks == 1:
                 heard, samples = _first_chunk(task.track, encoder.card)
                 batch.append((position, Heard(facts, key, heard, heard.seconds), samples))
             else:

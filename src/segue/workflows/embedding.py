@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ from numpy.typing import NDArray
 
 from segue.audio import AUDIO_SUFFIXES
 from segue.card import EncoderCard
-from segue.datasets import Manifest, from_paths
+from segue.datasets import Manifest, Target, from_paths
 from segue.encoders import encoder as build_encoder
+from segue.errors import UsageError
 from segue.evaluation.compare import FeatureSet
-from segue.extraction import EmbedReport, Progress, Recipe, extract
+from segue.extraction import EmbedReport, Progress, Recipe, extract, file_facts
 from segue.store import FeatureTable
 
 Inputs = Manifest | str | Path | Sequence[str | Path]
@@ -115,19 +117,61 @@ class Features:
 
 def aligned_features(manifest: Manifest, found: Sequence[FeatureTable]) -> Features:
     """Matrices of several tables in manifest order, over the tracks that all of them have."""
-    ids = manifest.ids
-    matrices, everywhere, notes = [], np.ones(len(ids), dtype=bool), []
+    tracks = [file_facts(track) for track in manifest.tracks()]
+    matrices, everywhere, notes = [], np.ones(len(tracks), dtype=bool), []
     for table in found:
-        X, there = table.matrix(ids)
+        X, there = table.matrix(tracks)
         matrices.append(X)
         everywhere &= there
         if not there.all():
             notes.append(f"{int((~there).sum())} tracks have no {table.card.label} features")
     rows = np.flatnonzero(everywhere)
-    if len(rows) < len(ids):
-        notes.append(f"{len(ids) - len(rows)} of {len(ids)} tracks left out for all encoders")
+    if len(rows) < len(tracks):
+        left = len(tracks) - len(rows)
+        notes.append(f"{left} of {len(tracks)} tracks left out for all encoders")
     sets = tuple(
         FeatureSet(table.card.name, table.card.layer_code, X[rows])
         for table, X in zip(found, matrices, strict=True)
     )
     return Features(sets, tuple(table.card for table in found), rows, tuple(notes))
+
+
+def usable_target(target: Target, there: NDArray[np.bool_], min_examples: int | None) -> Target:
+    """A target without the tracks that have no features.
+
+    Parameters
+    ----------
+    target : Target
+    there : (n,) boolean array
+        Which manifest rows have features.
+    min_examples : int or None
+        Classes that fall below it (or below two) for want of features are left out with a note,
+        so that one bad file does not end an evaluation.
+
+    Raises
+    ------
+    UsageError
+        When no labelled track has features, or fewer than two classes are left.
+    """
+    keep = np.flatnonzero(there[target.rows])
+    lost = len(target.rows) - len(keep)
+    notes = [f"{lost} labelled tracks have no features: left out"] if lost else []
+    if target.task == "classification":
+        counts = Counter(target.values[position] for position in keep.tolist())
+        rare = sorted(label for label, n in counts.items() if n < max(2, min_examples or 2))
+        if rare:
+            keep = np.array([p for p in keep.tolist() if target.values[p] not in rare], dtype=int)
+            notes.append(f"classes {rare} left out: too few of their tracks have features")
+        counts = Counter(target.values[position] for position in keep.tolist())
+    if not len(keep) or (target.task == "classification" and len(counts) < 2):
+        raise UsageError(
+            wanted=f"tracks with features and a label {target.name!r}, of two classes at least",
+            got=f"{len(keep)} of {len(target.rows)} labelled tracks",
+            fix="Embed this manifest first, and see there why files were quarantined",
+        )
+    return replace(
+        target,
+        rows=target.rows[keep],
+        values=[target.values[position] for position in keep.tolist()],
+        notes=(*target.notes, *notes),
+    )

@@ -15,14 +15,23 @@ import numpy as np
 from segue import __version__
 from segue.card import EncoderCard
 from segue.datasets import Manifest, Task, read_target
+from segue.encoders import encoder as build_encoder
 from segue.errors import UsageError
 from segue.evaluation.compare import evaluate_target
+from segue.evaluation.heads import make_head
 from segue.evaluation.rows import TargetResult
 from segue.extraction import EmbedReport, available_cpus
 from segue.extraction import Progress as EmbedProgress
 from segue.report import Section, quarantine_section, write_report
 from segue.store import Failure
-from segue.workflows.embedding import Features, Inputs, aligned_features, embed, open_manifest
+from segue.workflows.embedding import (
+    Features,
+    Inputs,
+    aligned_features,
+    embed,
+    open_manifest,
+    usable_target,
+)
 
 Watch = Callable[[str, int, int], None]
 
@@ -119,19 +128,11 @@ def evaluate(
     """
     began = time.time()
     manifest = open_manifest(inputs)
-    if not targets or not encoders:
-        raise UsageError(
-            wanted="at least one target and one encoder",
-            got=f"targets {list(targets)}, encoders {list(encoders)}",
-            fix="Name both",
-        )
     if out is None and store is None:
         raise UsageError(
             wanted="a folder for the features", got="neither out nor store", fix="Give one of them"
         )
-    # labels are checked before hours of embedding, not after
-    for name in targets:
-        read_target(manifest, name, task=task, min_examples=min_examples)
+    _check_request(manifest, targets, encoders, task, heads, folds, inner, min_examples, device)
     groups = None if group is None else manifest.groups(group)
     folder = Path(store) if store is not None else Path(out or ".") / "features"
     embedded = tuple(
@@ -144,7 +145,7 @@ def evaluate(
             workers=workers,
             progress=_embedding_watch(watch, name),
         )
-        for name in dict.fromkeys(encoders)
+        for name in encoders
     )
     features = aligned_features(manifest, [done.table for done in embedded])
     results = tuple(
@@ -194,6 +195,37 @@ def write_evaluation(
     return replace(done, page=page)
 
 
+def _check_request(
+    manifest: Manifest,
+    targets: Sequence[str],
+    encoders: Sequence[str],
+    task: Task | None,
+    heads: Sequence[str] | None,
+    folds: int,
+    inner: int,
+    min_examples: int | None,
+    device: str,
+) -> None:
+    """All that can be known to be wrong is said before hours of embedding, not after."""
+    if not targets or not encoders:
+        raise UsageError(
+            wanted="at least one target and one encoder",
+            got=f"targets {list(targets)}, encoders {list(encoders)}",
+            fix="Name both",
+        )
+    if min(folds, inner) < 2:
+        raise UsageError(
+            wanted="two folds or more", got=f"{folds} outer, {inner} inner", fix="Use more folds"
+        )
+    for name in targets:
+        target = read_target(manifest, name, task=task, min_examples=min_examples)
+        for head in heads or ():
+            make_head(head, target.task, n_features=1)
+    labels = [build_encoder(name, device=device).card.label for name in encoders]
+    if len(set(labels)) < len(labels):
+        raise UsageError(wanted="different encoders", got=", ".join(labels), fix="Name each once")
+
+
 def _embedding_watch(watch: Watch | None, name: str) -> EmbedProgress | None:
     if watch is None:
         return None
@@ -212,19 +244,11 @@ def _evaluate_one(
     watch: Watch | None,
     **settings: Any,
 ) -> TargetResult:
-    target = read_target(manifest, column, task=task, min_examples=min_examples)
-    # tracks that have both the label and the features of every encoder
-    _, in_target, in_features = np.intersect1d(
-        target.rows, features.rows, assume_unique=True, return_indices=True
-    )
-    rows = target.rows[in_target]
-    if not len(rows):
-        raise UsageError(
-            wanted=f"tracks with both features and a label {column!r}",
-            got="none: every file was quarantined",
-            fix="See the reasons with `segue embed`",
-            source=manifest.name,
-        )
+    there = np.zeros(len(manifest), dtype=bool)
+    there[features.rows] = True
+    labelled = read_target(manifest, column, task=task, min_examples=min_examples)
+    target = usable_target(labelled, there, min_examples)
+    in_features = np.searchsorted(features.rows, target.rows)
     sets = {
         card.label: replace(one, X=one.X[in_features])
         for one, card in zip(features.sets, features.cards, strict=True)
@@ -233,8 +257,8 @@ def _evaluate_one(
         settings["min_positives"] = min_examples
     result = evaluate_target(
         sets,
-        [target.values[position] for position in in_target],
-        None if groups is None else [groups[row] for row in rows],
+        target.values,
+        None if groups is None else [groups[row] for row in target.rows],
         target=column,
         task=target.task,
         group_name=group_name,

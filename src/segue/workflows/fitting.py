@@ -9,24 +9,24 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.datasets import Manifest, Target, Task, read_target
+from segue.datasets import Target, Task, read_target
 from segue.encoders import encoder as build_encoder
 from segue.errors import ModelError, UsageError
 from segue.evaluation.heads import DEFAULT_HEADS
 from segue.evaluation.protocols import fit_head
 from segue.evaluation.targets import encode_target
-from segue.extraction import EmbedReport, Progress
+from segue.extraction import EmbedReport, Progress, file_facts
 from segue.files import write_atomically
 from segue.seeds import generator
-from segue.store import FeatureTable, choose_table
-from segue.workflows.embedding import Inputs, embed, open_manifest
+from segue.store import choose_table
+from segue.workflows.embedding import Inputs, embed, open_manifest, usable_target
 from segue.workflows.modelfile import Model, ModelFacts
 
 
@@ -73,31 +73,29 @@ def fit(
     manifest = open_manifest(inputs)
     labelled = read_target(manifest, target, task=task, min_examples=min_examples)
     table = choose_table(store, encoder)
-    X, keep, left = _examples(manifest, labelled, table)
+    there = table.matrix([file_facts(track) for track in manifest.tracks()])
+    chosen = usable_target(labelled, there[1], min_examples)
     if per_class is not None:
-        keep = _draw(labelled.values, keep, labelled.task, per_class, seed)
-    rows = labelled.rows[keep]
-    groups = None if group is None else _take(manifest.groups(group), rows)
+        chosen = _draw(chosen, per_class, seed)
+    groups = None if group is None else _take(manifest.groups(group), chosen.rows)
     rare = {} if min_examples is None else {"min_positives": min_examples}
-    values = [labelled.values[position] for position in keep.tolist()]
-    encoded = encode_target(values, groups, labelled.task, **rare)
-    name = head or DEFAULT_HEADS[labelled.task]
-    fitted = fit_head(
-        X[keep], encoded.y, groups, labelled.task, name, inner=inner, scale=scale, seed=seed
-    )
-    chosen = sorted(_take(manifest.ids, rows))
+    encoded = encode_target(chosen.values, groups, chosen.task, **rare)
+    name = head or DEFAULT_HEADS[chosen.task]
+    X = there[0][chosen.rows]
+    fitted = fit_head(X, encoded.y, groups, chosen.task, name, inner=inner, scale=scale, seed=seed)
+    ids = sorted(_take(manifest.ids, chosen.rows))
     facts = ModelFacts(
         target=target,
-        task=labelled.task,
+        task=chosen.task,
         labels=encoded.labels,
         head=name,
         settings=dict(fitted.settings),
         scale=scale,
-        examples=len(chosen),
+        examples=len(ids),
         licence=table.card.licence,
         commercial=table.card.commercial,
-        training_ids_sha256=hashlib.sha256("\n".join(chosen).encode()).hexdigest(),
-        notes=(*labelled.notes, *left, *encoded.notes, *fitted.notes),
+        training_ids_sha256=hashlib.sha256("\n".join(ids).encode()).hexdigest(),
+        notes=(*chosen.notes, *encoded.notes, *fitted.notes),
     )
     model = Model(table.card, facts, fitted.estimator)
     if out is not None:
@@ -105,37 +103,16 @@ def fit(
     return model
 
 
-def _examples(
-    manifest: Manifest, labelled: Target, table: FeatureTable
-) -> tuple[NDArray[np.float32], NDArray[np.int64], list[str]]:
-    """Features of the labelled tracks, which of them are there, and a note on those that are not.
-
-    Rows of the features are positions in ``labelled``.
-    """
-    ids = manifest.ids
-    X, there = table.matrix(_take(ids, labelled.rows))
-    if not there.any():
-        raise UsageError(
-            wanted=f"features of the tracks labelled {labelled.name!r}",
-            got=f"none of {len(there)} in {table.folder}",
-            fix="Embed this manifest into the store first",
-        )
-    missing = int((~there).sum())
-    note = f"{missing} labelled tracks have no features and were left out"
-    return X, np.flatnonzero(there), [note] if missing else []
-
-
 def _take(cells: Sequence[str], rows: NDArray[np.int64]) -> list[str]:
     return [cells[row] for row in rows]
 
 
-def _draw(
-    values: Sequence[Any], keep: NDArray[np.int64], task: Task, per_class: int, seed: int
-) -> NDArray[np.int64]:
-    if task != "classification":
+def _draw(target: Target, per_class: int, seed: int) -> Target:
+    """That many examples of each class, drawn with the seed."""
+    if target.task != "classification":
         raise UsageError(
             wanted="a classification target for a number of examples per class",
-            got=f"a {task} target",
+            got=f"a {target.task} target",
             fix="Drop --per-class",
         )
     if per_class < 2:
@@ -143,9 +120,9 @@ def _draw(
             wanted="at least two examples per class", got=str(per_class), fix="Raise --per-class"
         )
     by_class: dict[str, list[int]] = defaultdict(list)
-    for position in keep:
-        by_class[values[position]].append(int(position))
-    chosen: list[int] = []
+    for position, label in enumerate(target.values):
+        by_class[label].append(position)
+    drawn: list[int] = []
     for label, positions in sorted(by_class.items()):
         if len(positions) < per_class:
             raise UsageError(
@@ -154,8 +131,11 @@ def _draw(
                 fix="Lower --per-class or leave rare classes out with --min-examples",
             )
         draws = generator(seed, "per class", label)
-        chosen += draws.choice(positions, per_class, replace=False).tolist()
-    return np.array(sorted(chosen))
+        drawn += draws.choice(positions, per_class, replace=False).tolist()
+    drawn.sort()
+    return replace(
+        target, rows=target.rows[drawn], values=[target.values[position] for position in drawn]
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -210,6 +190,10 @@ def predict(
     model = model if isinstance(model, Model) else Model.load(model)
     manifest = open_manifest(inputs)
     _check_encoder(model, device)
+    if out is not None and Path(out).is_dir():
+        raise UsageError(
+            wanted="a file for the predictions", got="a folder", fix="Name a CSV", source=out
+        )
     keep = nullcontext(store) if store is not None else tempfile.TemporaryDirectory()
     with keep as folder:
         report = embed(
@@ -221,7 +205,7 @@ def predict(
             workers=workers,
             progress=progress,
         )
-        X, there = report.table.matrix(manifest.ids)
+        X, there = report.table.matrix([file_facts(track) for track in manifest.tracks()])
     tracks = [track for track, known in zip(manifest.tracks(), there, strict=True) if known]
     X = X[there]
     empty = np.empty((0, len(model.facts.labels)) if model.facts.task == "tagging" else (0,))

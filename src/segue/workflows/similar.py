@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,27 +12,32 @@ import numpy as np
 from segue.card import EncoderCard
 from segue.encoders import encoder as build_encoder
 from segue.errors import ModelError, StoreError, UsageError
-from segue.extraction.worker import features_of
+from segue.extraction import features_of, file_facts
 from segue.similarity.distance import Metric
 from segue.similarity.index import ExactIndex
-from segue.store import choose_table
+from segue.store import FeatureTable, Stored, choose_table
+from segue.workflows.embedding import Inputs, open_manifest
 
 
 def build_index(
     store: str | Path,
     *,
     encoder: str | None = None,
+    manifest: Inputs | None = None,
     metric: Metric = "l1",
     scale: bool = True,
     out: str | Path | None = None,
 ) -> ExactIndex:
-    """Index all tracks of a store.
+    """Index the tracks of a store.
 
     Parameters
     ----------
     store : path
     encoder : str, optional
         Which table, where the store has several.
+    manifest : Manifest, path or paths, optional
+        Index only its tracks; by default all that are stored. A file that was moved is indexed
+        where it is now, not where it was.
     metric : {"l1", "l2", "cosine"}
         L1 is what Hamel et al. 2013 use.
     scale : bool
@@ -43,20 +50,49 @@ def build_index(
     StoreError, UsageError
     """
     table = choose_table(store, encoder)
-    ids, X = table.read()
-    if not ids:
+    chosen = _indexed(table, manifest)
+    if not chosen:
         raise StoreError(
             wanted="features to index",
-            got="an empty table",
+            got="none",
             fix="Run `segue embed` into this store",
             source=table.folder,
         )
-    paths = {name: facts.path for name, (facts, _) in table.finished().items()}
-    facts = {"card": table.card.to_json(), "paths": [paths[name] for name in ids]}
-    index = ExactIndex.build(X, ids, metric=metric, scale=scale, facts=facts)
+    ids, paths = _names(chosen), [one.facts.path for one in chosen]
+    facts = {"card": table.card.to_json(), "paths": paths}
+    index = ExactIndex.build(table.features(chosen), ids, metric=metric, scale=scale, facts=facts)
     if out is not None:
         index.save(out)
     return index
+
+
+def _indexed(table: FeatureTable, manifest: Inputs | None) -> list[Stored]:
+    usable = table.contents().usable()
+    if manifest is not None:
+        wanted = {file_facts(track).place for track in open_manifest(manifest).tracks()}
+        return [stored for stored in usable if stored.facts.place in wanted]
+    by_key: dict[str, list[Stored]] = defaultdict(list)
+    for stored in usable:
+        by_key[stored.key].append(stored)
+    copies = (_copies(found) for found in by_key.values())
+    return [stored for found in copies for stored in found]
+
+
+def _copies(found: list[Stored]) -> list[Stored]:
+    """Places of one content: those still there; without any audio (another machine), all."""
+    here = [stored for stored in found if Path(stored.facts.path).exists()] if found[1:] else found
+    return here or found
+
+
+def _names(chosen: Sequence[Stored]) -> list[str]:
+    """Ids, made unmistakable by the place where two data sets use the same."""
+    ids = Counter(stored.facts.id for stored in chosen)
+    names = []
+    for stored in chosen:
+        path, start, duration = stored.facts.place
+        stretch = f"@{start:g}" if start or duration else ""
+        names.append(stored.facts.id if ids[stored.facts.id] == 1 else path + stretch)
+    return names
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 A store is a folder with one table per encoder card; a table is a folder with its card, shards and
 a list of failures. A row's key is the SHA-256 of the file's bytes plus the stretch heard; together
 with the digest of the card it fixes the features, whatever the file is called or wherever it lies.
+What a track is now, embedded or quarantined, is what was written of its place last.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import hashlib
 import io
 import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -21,8 +24,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from segue.card import EncoderCard
-from segue.errors import ModelError, StoreError, UsageError
+from segue.errors import ModelError, StoreError
 from segue.files import write_atomically
+from segue.store.rows import Contents, Failure, FileFacts, Place, Row, Stored
 
 log = logging.getLogger(__name__)
 
@@ -30,71 +34,6 @@ FORMAT = 1
 SHARD_ROWS = 256
 CARD = "card.json"
 FAILURES = "failures.jsonl"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileFacts:
-    """What identifies a file without reading it, and where the manifest named it."""
-
-    id: str
-    path: str
-    line: int
-    bytes: int
-    mtime_ns: int
-    start: float = 0.0
-    duration: float | None = None
-
-    def same_as(self, other: FileFacts) -> bool:
-        """Whether the file and the stretch are unchanged; the manifest line may differ."""
-        return (
-            self.path == other.path
-            and (self.bytes, self.mtime_ns) == (other.bytes, other.mtime_ns)
-            and (self.start, self.duration) == (other.start, other.duration)
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One embedded track.
-
-    Attributes
-    ----------
-    facts : FileFacts
-    key : str
-        Content key, see :func:`content_key`.
-    source_rate, source_channels : int
-        Of the file, before resampling and mixing.
-    seconds : float
-        Length that was heard.
-    features : (dim,) float32 array
-    """
-
-    facts: FileFacts
-    key: str
-    source_rate: int
-    source_channels: int
-    seconds: float
-    features: NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """One file that could not be embedded, and why; its row in the quarantine."""
-
-    facts: FileFacts
-    stage: str
-    reason: str
-
-
-def content_key(sha256: str, start: float, duration: float | None) -> str:
-    """Key of a stretch of a file's content.
-
-    Examples
-    --------
-    >>> content_key("ab", 0.0, None)
-    'ab:0.0:None'
-    """
-    return f"{sha256}:{start!r}:{duration!r}"
 
 
 @dataclass(slots=True)
@@ -132,7 +71,8 @@ class FeatureTable:
         folder = store / f"{card.label}-{card.digest[:12]}"
         if (folder / CARD).is_file():
             return cls.open(folder)
-        for other in tables(store):
+        for there in sorted(store.glob(f"*/{CARD}")):
+            other = cls.open(there.parent)
             if other.card.label == card.label:
                 changes = "; ".join(other.card.differences(card))
                 log.info("%s is kept; a new table is made: %s", other.folder.name, changes)
@@ -200,19 +140,16 @@ class FeatureTable:
         content = io.BytesIO()
         pq.write_table(_to_arrow(self.pending, self.card), content)
         body = content.getvalue()
-        name = f"{len(self._shards()):06d}-{hashlib.sha256(body).hexdigest()[:12]}.parquet"
+        # after the highest there is, not the count: a shard may have been removed by hand
+        number = max((int(path.name.split("-")[0]) for path in self._shards()), default=-1) + 1
+        name = f"{number:06d}-{hashlib.sha256(body).hexdigest()[:12]}.parquet"
         write_atomically(self.folder / "shards" / name, body)
         self.pending.clear()
 
     def fail(self, failure: Failure) -> None:
         """Add a failure to the quarantine list, at once."""
-        self._note({**asdict(failure.facts), "stage": failure.stage, "reason": failure.reason})
-
-    def absolve(self, name: str) -> None:
-        """Take an id off the quarantine list: it was embedded after all."""
-        self._note({"id": name, "absolved": True})
-
-    def _note(self, note: dict[str, object]) -> None:
+        note = {**asdict(failure.facts), "stage": failure.stage, "reason": failure.reason}
+        note["written_ns"] = time.time_ns()
         path = self.folder / FAILURES
         try:
             with path.open("a", encoding="utf-8") as file:
@@ -227,85 +164,102 @@ class FeatureTable:
             ) from error
 
     def _shards(self) -> list[Path]:
-        return sorted((self.folder / "shards").glob("*.parquet"))
+        return sorted((self.folder / "shards").glob("*-*.parquet"))
 
-    def _read_shards(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    def _read(self, path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+        try:
+            return pq.read_table(path, columns=columns, partitioning=None)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise StoreError(
+                wanted="a whole shard",
+                got=str(error).splitlines()[0],
+                fix="Remove this shard and embed again: only its rows are made anew",
+                source=path,
+            ) from error
+
+    def contents(self) -> Contents:
+        """Every place's latest row and failure, without reading features."""
+        names = list(FileFacts.__dataclass_fields__)
+        rows: dict[Place, Stored] = {}
         for path in self._shards():
-            try:
-                yield pq.read_table(path, columns=columns, partitioning=None)
-            except (OSError, pa.ArrowInvalid) as error:
-                raise StoreError(
-                    wanted="a whole shard",
-                    got=str(error).splitlines()[0],
-                    fix="Remove this shard and embed again: only its rows are made anew",
-                    source=path,
-                ) from error
+            for number, cells in enumerate(
+                self._read(path, [*names, "key", "written_ns"]).to_pylist()
+            ):
+                facts = FileFacts(**{name: cells[name] for name in names})
+                stored = Stored(facts, cells["key"], cells["written_ns"], path, number)
+                earlier = rows.pop(facts.place, stored)
+                rows[facts.place] = max(earlier, stored, key=lambda one: one.written_ns)
+        failures = {
+            place: failure
+            for place, (failure, written_ns) in self._failures().items()
+            if place not in rows or rows[place].written_ns < written_ns
+        }
+        return Contents(rows, failures)
 
-    def finished(self) -> dict[str, tuple[FileFacts, str]]:
-        """Facts and content key of every embedded id, without reading features."""
-        columns = [*FileFacts.__dataclass_fields__, "key"]
-        found = {}
-        for shard in self._read_shards(columns):
-            for row in shard.to_pylist():
-                key = row.pop("key")
-                found[row["id"]] = (FileFacts(**row), key)
-        return found
-
-    def failures(self) -> dict[str, Failure]:
-        """Quarantined ids: failures that no later success has made good."""
+    def _failures(self) -> dict[Place, tuple[Failure, int]]:
         path = self.folder / FAILURES
-        found: dict[str, Failure] = {}
+        found: dict[Place, tuple[Failure, int]] = {}
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
         for line in filter(None, lines):
             try:
                 note = json.loads(line)
-                if note.get("absolved"):
-                    found.pop(note["id"], None)
-                    continue
                 stage, reason = note.pop("stage"), note.pop("reason")
+                written_ns = int(note.pop("written_ns"))
                 failure = Failure(facts=FileFacts(**note), stage=stage, reason=reason)
             except (ValueError, TypeError, KeyError, AttributeError):
                 continue  # a line torn by a crash: its file is simply tried again
-            found[failure.facts.id] = failure
+            found[failure.facts.place] = (failure, written_ns)
         return found
 
-    def read(self) -> tuple[list[str], NDArray[np.float32]]:
-        """All ids and X (tracks, dim), in the order they were embedded.
+    def features(self, rows: Sequence[Stored]) -> NDArray[np.float32]:
+        """X (len(rows), dim) of stored rows, each shard read once."""
+        X = np.empty((len(rows), self.card.dim), np.float32)
+        by_shard: dict[Path, list[int]] = defaultdict(list)
+        for position, stored in enumerate(rows):
+            by_shard[stored.shard].append(position)
+        for path, positions in by_shard.items():
+            values = _features(self._read(path, ["features"]), self.card.dim)
+            X[positions] = values[[rows[position].row for position in positions]]
+        return X
 
-        An id that is quarantined now is left out, though an earlier content of its file may have
-        been embedded.
+    def rows_of(self, rows: Sequence[Stored]) -> list[Row]:
+        """Stored rows as they were appended, for files that were moved or copied."""
+        shards = {path: self._read(path) for path in {stored.shard for stored in rows}}
+        return [_to_row(shards[one.shard].slice(one.row, 1), self.card.dim) for one in rows]
+
+    def read(self) -> tuple[list[FileFacts], NDArray[np.float32]]:
+        """Facts and features X (tracks, dim) of all places that are not quarantined."""
+        usable = self.contents().usable()
+        return [stored.facts for stored in usable], self.features(usable)
+
+    def matrix(self, tracks: Sequence[FileFacts]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Features of tracks, X (n, dim), and which of them are there; rows absent are NaN.
+
+        A track is found by its place, if the file there is unchanged or gone since. A store that
+        was carried to a machine without the audio is searched by id, where that is unmistakable.
         """
-        latest: dict[str, NDArray[np.float32]] = {}
-        for shard in self._read_shards(["id", "features"]):
-            vectors = _features(shard, self.card.dim)
-            latest.update(zip(shard["id"].to_pylist(), vectors, strict=True))
-        for name in self.failures():
-            latest.pop(name, None)
-        X = np.empty((len(latest), self.card.dim), np.float32)
-        for row, values in enumerate(latest.values()):
-            X[row] = values
-        return list(latest), X
+        contents = self.contents()
+        by_id: dict[str, list[Stored]] = defaultdict(list)
+        for stored in contents.usable():
+            by_id[stored.facts.id].append(stored)
+        chosen = [_choose(facts, contents, by_id) for facts in tracks]
+        found = np.array([stored is not None for stored in chosen], dtype=bool)
+        X = np.full((len(tracks), self.card.dim), np.nan, np.float32)
+        X[found] = self.features([stored for stored in chosen if stored is not None])
+        return X, found
 
-    def matrix(self, ids: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """X (n, dim) in the order of ``ids``, and which of them are there; rows absent are NaN."""
-        names, X = self.read()
-        where = {name: row for row, name in enumerate(names)}
-        out = np.full((len(ids), self.card.dim), np.nan, np.float32)
-        found = np.array([name in where for name in ids], dtype=bool)
-        rows = [where[name] for name in ids if name in where]
-        if rows:
-            out[found] = X[rows]
-        return out, found
 
-    def rows_with_keys(self, keys: Iterable[str]) -> dict[str, Row]:
-        """Stored rows of some content keys, for files that were moved or copied."""
-        wanted = set(keys)
-        found = {}
-        for shard in self._read_shards() if wanted else ():
-            for position, key in enumerate(shard["key"].to_pylist()):
-                if key in wanted:
-                    found[key] = _to_row(shard.slice(position, 1), self.card.dim)
-        return found
+def _choose(
+    facts: FileFacts, contents: Contents, by_id: Mapping[str, Sequence[Stored]]
+) -> Stored | None:
+    if facts.place in contents.failures:
+        return None
+    stored = contents.rows.get(facts.place)
+    if stored is not None:
+        unchanged = not facts.exists or stored.facts.same_file(facts)
+        return stored if unchanged else None
+    named = by_id.get(facts.id, ())
+    return named[0] if len(named) == 1 and not facts.exists else None
 
 
 def _to_arrow(rows: Sequence[Row], card: EncoderCard) -> pa.Table:
@@ -322,6 +276,8 @@ def _to_arrow(rows: Sequence[Row], card: EncoderCard) -> pa.Table:
         )
     }
     columns["key"] = pa.array([row.key for row in rows], pa.string())
+    now = time.time_ns()
+    columns["written_ns"] = pa.array(range(now, now + len(rows)), pa.int64())
     columns["source_rate"] = pa.array([row.source_rate for row in rows], pa.int32())
     columns["source_channels"] = pa.array([row.source_channels for row in rows], pa.int32())
     columns["seconds"] = pa.array([row.seconds for row in rows], pa.float64())
@@ -347,49 +303,3 @@ def _to_row(one: pa.Table, dim: int) -> Row:
         seconds=cells["seconds"],
         features=_features(one, dim)[0],
     )
-
-
-def tables(store: str | Path) -> list[FeatureTable]:
-    """All tables of a store (or the one table, when its own folder is named), sorted by name."""
-    store = Path(store)
-    if (store / CARD).is_file():
-        return [FeatureTable.open(store)]
-    if not store.is_dir():
-        return []
-    return [FeatureTable.open(card.parent) for card in sorted(store.glob(f"*/{CARD}"))]
-
-
-def choose_table(store: str | Path, encoder: str | None = None) -> FeatureTable:
-    """The one table of a store that a request means.
-
-    Parameters
-    ----------
-    store : str or Path
-    encoder : str, optional
-        Name or label ("choi2017-msd@12345"); needed when the store has several tables.
-
-    Raises
-    ------
-    StoreError
-        When there is none.
-    UsageError
-        When several fit.
-    """
-    there = tables(store)
-    fitting = [t for t in there if encoder is None or encoder in (t.card.name, t.card.label)]
-    names = ", ".join(table.folder.name for table in there) or "no tables"
-    if not fitting:
-        raise StoreError(
-            wanted=f"features of {encoder}" if encoder else "a feature store",
-            got=names,
-            fix="Run `segue embed` into this folder first",
-            source=store,
-        )
-    if len(fitting) > 1:
-        raise UsageError(
-            wanted="one table",
-            got=names,
-            fix="Choose with --encoder, or name the table's own folder",
-            source=store,
-        )
-    return fitting[0]

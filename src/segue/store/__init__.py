@@ -1,0 +1,18 @@
+"""Features on disk: content-addressed, append-only, resumable."""
+
+from segue.store.folder import choose_table, tables
+from segue.store.rows import Contents, Failure, FileFacts, Place, Row, Stored, content_key
+from segue.store.table import FeatureTable
+
+__all__ = [
+    "Contents",
+    "Failure",
+    "FeatureTable",
+    "FileFacts",
+    "Place",
+    "Row",
+    "Stored",
+    "choose_table",
+    "content_key",
+    "tables",
+]
