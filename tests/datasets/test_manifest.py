@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from segue.audio import AUDIO_SUFFIXES
-from segue.datasets import Manifest, from_folder, from_paths
+from segue.datasets import Manifest, cells
 from segue.errors import ManifestError
 
 
@@ -24,16 +25,6 @@ def test_csv_gives_tracks_with_paths_relative_to_the_file(tmp_path: Path) -> Non
     first, second = Manifest.read(path).tracks()
     assert first == ("1", tmp_path / "x/a b.wav", 2.5, None, 2)
     assert second == ("2", tmp_path / "ý.mp3", 0.0, 4.0, 3)
-
-
-def test_line_numbers_survive_quoted_newlines_and_blank_lines(tmp_path: Path) -> None:
-    path = write(tmp_path, 'path,title\na.wav,"two\nlines"\n\nb.wav,x\n')
-    assert Manifest.read(path).lines == [3, 5]
-
-
-def test_byte_order_mark_and_spaces_in_the_header_are_tolerated(tmp_path: Path) -> None:
-    path = write(tmp_path, "\ufeffpath, genre\na.wav, jazz \n")
-    assert Manifest.read(path).column("genre") == ["jazz"]
 
 
 def test_parquet_gives_the_same_as_csv(tmp_path: Path) -> None:
@@ -112,40 +103,79 @@ def test_missing_files_are_named_with_their_lines(tmp_path: Path) -> None:
     ]
 
 
-def test_folder_per_class_counts_what_it_ignores(tmp_path: Path) -> None:
-    for name in ("rock/a.MP3", "rock/b.wav", "jazz/c.flac", "jazz/cover.jpg", "notes"):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"x")
-    manifest = from_folder(tmp_path, suffixes=AUDIO_SUFFIXES)
-    assert manifest.ids == ["jazz/c.flac", "rock/a.MP3", "rock/b.wav"]
-    assert manifest.column("label") == ["jazz", "rock", "rock"]
-    assert manifest.ignored == {"suffix .jpg": 1, "suffix (none)": 1}
+def test_numbers_in_rows_become_text_and_what_is_no_value_an_empty_cell() -> None:
+    nothing = [None, float("nan"), np.float32("nan"), np.datetime64("NaT"), [], [None]]
+    values = [1, 3.0, 0.5, np.int64(7), True, "NaN", "None", ["rock", " live "], ("a",), *nothing]
+    rows = [{"path": f"{n}.wav", "x": value} for n, value in enumerate(values)]
+    assert Manifest.from_rows(rows).column("x") == [
+        *("1", "3.0", "0.5", "7", "True", "NaN", "None", "rock;live", "a"),
+        *[""] * len(nothing),
+    ]
 
 
-def test_flat_folder_has_no_label_and_an_empty_one_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "a.wav").write_bytes(b"x")
-    assert from_folder(tmp_path, suffixes=AUDIO_SUFFIXES).columns == ["path", "id"]
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ManifestError, match="wanted audio files in a folder, got nothing"):
-        from_folder(tmp_path / "empty", suffixes=AUDIO_SUFFIXES)
+def test_nan_in_the_columns_of_numbers_is_an_empty_cell() -> None:
+    rows = [{"path": "a.wav", "start": float("nan"), "duration": np.nan}]
+    track = next(Manifest.from_rows(rows).tracks())
+    assert (track.start, track.duration) == (0.0, None)
 
 
-def test_links_that_circle_are_counted_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "a.wav").write_bytes(b"x")
-    (tmp_path / "up").symlink_to(tmp_path, target_is_directory=True)
-    (tmp_path / "self.wav").symlink_to("self.wav")
-    manifest = from_folder(tmp_path, suffixes=AUDIO_SUFFIXES)
-    assert manifest.ids == ["a.wav", "self.wav"]  # the circular file is refused when it is read
-    assert manifest.ignored == {"link to a folder above it": 1}
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"path": "a.wav", "x": {"a": 1}}, r"text in column 'x', got line 1: dict"),
+        ({"path": "a.wav", "x": b"rock"}, r"text in column 'x', got line 1: bytes"),
+        ({"path": ["a.wav"]}, r"text in column 'path', got line 1: a list"),
+        ({"path": "a.wav", "x": [["a"]]}, "a list in a list"),
+        ({"path": "a.wav", "x": ["a;b"]}, r"without ';' in the lists of column 'x'.* 'a;b'"),
+        ({"path": None}, "line 1: empty path"),
+        ({"path": "a.wav", "id": np.nan}, "line 1: empty id"),
+        ({"path": "a\udce9.wav"}, "text that is Unicode"),
+        ({"path": "a.wav", "__line__": 3}, "twice"),
+        ({}, "wanted a column 'path', got no column"),
+    ],
+)
+def test_rows_that_cannot_be_cells_of_text(row: dict[str, Any], message: str) -> None:
+    with pytest.raises(ManifestError, match=message):
+        Manifest.from_rows([row])
 
 
-def test_command_line_paths(tmp_path: Path) -> None:
-    (tmp_path / "d").mkdir()
-    for name in ("a.wav", "d/b.mp3", "strange.xyz"):
-        (tmp_path / name).write_bytes(b"x")
-    paths = [tmp_path / "a.wav", tmp_path / "d", tmp_path / "strange.xyz", tmp_path / "a.wav"]
-    manifest = from_paths(paths, suffixes=AUDIO_SUFFIXES)
-    assert [track.path.name for track in manifest.tracks()] == ["a.wav", "b.mp3", "strange.xyz"]
-    with pytest.raises(ManifestError, match="got nothing"):
-        from_paths([], suffixes=AUDIO_SUFFIXES)
+def test_no_rows() -> None:
+    with pytest.raises(ManifestError, match="at least one track"):
+        Manifest.from_rows([])
+
+
+def test_ids_given_again_name_the_first_line_across_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cells, "BATCH_ROWS", 3)
+    monkeypatch.setattr(cells, "CHUNK_ROWS", 2)
+    ids = ["a", "b", "c", "", "d", "e", "a", "f", "", "c", "a"]
+    rows = [{"path": f"{n}.wav", "id": one} for n, one in enumerate(ids)]
+    with pytest.raises(ManifestError) as caught:
+        Manifest.from_rows(rows)
+    assert caught.value.got == (
+        "line 4: empty id; line 7: id 'a' again (first on line 1); line 9: empty id; "
+        "line 10: id 'c' again (first on line 3); line 11: id 'a' again (first on line 1)"
+    )
+    manifest = Manifest.from_rows([{"path": str(n)} for n in range(20)])
+    assert manifest.ids == [str(n) for n in range(20)]
+    assert manifest.lines == list(range(1, 21))
+
+
+def test_only_twenty_problems_are_spelt_out() -> None:
+    rows = [{"path": "a.wav"}] * 100
+    with pytest.raises(ManifestError, match=r"line 21: id .*; and 79 more"):
+        Manifest.from_rows(rows)
+
+
+def test_files_whose_name_the_system_refuses_are_missing(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").mkdir()
+    (tmp_path / "self.csv").symlink_to("self.csv")
+    names = {"x" * 300 + ".csv": "name too long", "a\0.csv": "zero byte", "d.csv": "a folder"}
+    names["self.csv"] = "levels of symbolic links"
+    missing = Manifest.from_rows([{"path": name} for name in names], root=tmp_path).missing_files()
+    for line, (problem, (name, words)) in enumerate(zip(missing, names.items(), strict=True), 1):
+        assert problem.line == line
+        assert words in problem.message
+        with pytest.raises(ManifestError, match=words):
+            Manifest.read(tmp_path / name)

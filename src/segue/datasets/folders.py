@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from segue.datasets.manifest import Manifest
 from segue.errors import ManifestError
 
 LABEL = "label"
+
+Kind = Literal["file", "folder", "nothing"]
 
 
 def from_folder(folder: str | Path, *, suffixes: Collection[str]) -> Manifest:
@@ -29,9 +34,16 @@ def from_folder(folder: str | Path, *, suffixes: Collection[str]) -> Manifest:
     Raises
     ------
     ManifestError
-        When nothing in it has an audio suffix.
+        When it is no folder, or nothing in it has an audio suffix.
     """
     folder = Path(folder)
+    if _kind(folder) != "folder":
+        raise ManifestError(
+            wanted="a folder of audio files",
+            got="no such folder",
+            fix="Check the path",
+            source=folder,
+        )
     ignored: Counter[str] = Counter()
     rows = []
     for path in sorted(_walk(folder, frozenset(), ignored)):
@@ -98,30 +110,37 @@ def from_paths(paths: Sequence[str | Path], *, suffixes: Collection[str]) -> Man
     """Manifest of what a user names on a command line.
 
     One ``.csv``, ``.parquet`` or ``.txt`` file is read as a manifest, one folder is walked; several
-    files and folders are put together, ids being the paths as given. A named file is taken whatever
-    its suffix: its content decides.
+    files and folders are put together, ids being the absolute paths. A named file is taken whatever
+    its suffix: its content decides. A file missing among several stays a row.
 
     Raises
     ------
     ManifestError
-        When nothing is named, or nothing audible found.
+        When nothing is named, or nothing audible found; when the only path named is not there;
+        when a name cannot be that of a file; when a manifest is named beside something else.
+
+    Examples
+    --------
+    >>> from_paths(["a.csv", "b.wav"], suffixes=[".wav"])
+    Traceback (most recent call last):
+    segue.errors.ManifestError: wanted one manifest at a time; ...
     """
     if not paths:
         raise ManifestError(
             wanted="files, a folder or a manifest", got="nothing", fix="Name at least one"
         )
-    first = Path(paths[0])
-    if len(paths) == 1 and first.is_dir():
-        return from_folder(first, suffixes=suffixes)
-    if len(paths) == 1 and first.suffix.lower() in (".csv", ".parquet", ".txt"):
-        return Manifest.read(first)
+    named = [(path, _kind(path)) for path in map(Path, paths)]
+    if len(named) == 1:
+        return _from_path(*named[0], suffixes)
+    if manifests := [path for path, kind in named if _is_manifest(path, kind)]:
+        raise ManifestError(
+            wanted="one manifest at a time; only audio files and folders may be several",
+            got=f"{manifests[0]} among {len(named)} paths",
+            fix="Name a manifest alone, or put what it lists into one table",
+        )
     rows, ignored = [], Counter[str]()
-    for path in map(Path, paths):
-        if not is_unicode(path):
-            raise ManifestError(
-                wanted="a file name that is Unicode", got=ascii(str(path)), fix="Rename the file"
-            )
-        if path.is_dir():
+    for path, kind in named:
+        if kind == "folder":
             below = from_folder(path, suffixes=suffixes)
             ignored.update(below.ignored)
             rows += [{"path": str(track.path.absolute())} for track in below.tracks()]
@@ -129,3 +148,52 @@ def from_paths(paths: Sequence[str | Path], *, suffixes: Collection[str]) -> Man
             rows.append({"path": str(path.absolute())})
     unique = {row["path"]: row for row in rows}
     return replace(Manifest.from_rows(list(unique.values())), ignored=dict(ignored))
+
+
+def _from_path(path: Path, kind: Kind, suffixes: Collection[str]) -> Manifest:
+    if kind == "nothing":
+        raise ManifestError(
+            wanted="files, a folder or a manifest",
+            got="nothing there (no such file or folder)",
+            fix="Check the path",
+            source=path,
+        )
+    if kind == "folder":
+        return from_folder(path, suffixes=suffixes)
+    if _is_manifest(path, kind):
+        return Manifest.read(path)
+    return Manifest.from_rows([{"path": str(path.absolute())}])
+
+
+def _is_manifest(path: Path, kind: Kind) -> bool:
+    return kind != "folder" and path.suffix.lower() in (".csv", ".parquet", ".txt")
+
+
+def _kind(path: Path) -> Kind:
+    """What a name stands for; a link that leads nowhere is a file, refused when it is read.
+
+    Raises
+    ------
+    ManifestError
+        When no file can have such a name.
+    """
+    if not is_unicode(path):
+        raise ManifestError(
+            wanted="a file name that is Unicode", got=ascii(str(path)), fix="Rename the file"
+        )
+    try:
+        if stat.S_ISDIR(path.stat().st_mode):
+            return "folder"
+    except ValueError:
+        raise _no_name(f"{str(path)!r}, with a zero byte in it") from None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            name = str(path)
+            raise _no_name(f"{len(name)} characters, {name[:40]!r} and so on") from error
+        if error.errno in (errno.ENOENT, errno.ENOTDIR) and not path.is_symlink():
+            return "nothing"
+    return "file"
+
+
+def _no_name(got: str) -> ManifestError:
+    return ManifestError(wanted="the name of a file or folder", got=got, fix="Check the path")

@@ -11,11 +11,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.datasets.manifest import Manifest, Problem, fail
+from segue.datasets.cells import SEPARATOR
+from segue.datasets.manifest import Manifest
+from segue.datasets.problems import Problem, fail
 from segue.errors import ManifestError
 
 Task = Literal["classification", "tagging", "regression"]
-SEPARATOR = ";"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
