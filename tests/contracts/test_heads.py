@@ -110,6 +110,18 @@ def test_survives_skops_without_pickle(name: str, task: str, scale: bool) -> Non
     np.testing.assert_array_equal(predictions(loaded, X, task), predictions(model, X, task))
 
 
+@pytest.mark.parametrize("name", HEADS)
+def test_thresholds_of_tags_survive_skops(name: str) -> None:
+    X, y = separable("tagging")
+    y = np.random.default_rng(0).permuted(y, axis=0)  # cleanly separated, the cut would be at 0
+    model = fit_head(X, y, None, "tagging", name, inner=3).estimator
+    assert model.named_steps["head"].thresholds_.all()
+    loaded = skops.io.loads(skops.io.dumps(model), trusted=list(TRUSTED_TYPES))
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    thresholds = loaded.named_steps["head"].thresholds_
+    np.testing.assert_array_equal(thresholds, model.named_steps["head"].thresholds_)
+
+
 @every_head
 def test_same_seed_same_predictions(name: str, task: str) -> None:
     X, y = separable(task)
@@ -172,6 +184,18 @@ def test_the_svm_grid_is_choi_et_al() -> None:
     assert {C for C, _ in rbf} == {0.1, 2, 8, 32}
     assert {gamma for _, gamma in rbf} == {1 / 160, *(2.0**-k for k in (3, 5, 7, 9, 11, 13))}
     assert (len(cells), len(rbf)) == (32, 28)
+
+
+def test_the_label_of_the_svm_is_that_of_the_highest_score() -> None:
+    """The vote between pairs of classes disagrees with the scores that a reader sees."""
+    rng = np.random.default_rng(0)
+    y = np.array(list("abcd"))[rng.integers(0, 4, 300)]
+    model = make_head("svm", "classification", n_features=5).estimator
+    X = rng.normal(size=(300, 5))
+    scores = model.fit(X, y).decision_function(X)
+    np.testing.assert_array_equal(model.classes_[scores.argmax(axis=1)], model.predict(X))
+    voting = model.set_params(head__break_ties=False)
+    assert (voting.predict(X) != model.classes_[scores.argmax(axis=1)]).any()
 
 
 def test_every_task_has_a_default_head() -> None:

@@ -122,6 +122,35 @@ def test_identical_encoders_do_not_differ() -> None:
     assert [test.p_holm for test in result.tests] == [1.0] * 6
 
 
+def test_what_cannot_be_estimated_is_nan_and_noted() -> None:
+    """Five groups in five folds, and an encoder that is right once more in every one of them."""
+    rng = np.random.default_rng(0)
+    folds = np.arange(60) // 12
+    y = np.array(["a", "b"] * 30)
+    known = np.where(y == "a", -1.0, 1.0)
+    wrong = np.where(np.arange(60) % 12 == 0, -known, known)
+    features = {
+        name: FeatureSet(name, "", np.column_stack([x, 1e-6 * rng.normal(size=60)]))
+        for name, x in (("good", known), ("worse", wrong))
+    }
+    result = evaluate_target(
+        features,
+        y,
+        folds,
+        target="genre",
+        task="classification",
+        group_name="artist",
+        heads=["ridge"],
+        folds=folds,
+        inner=2,
+    )
+    assert [row.mean for row in result.rows if row.metric == "accuracy"][:2] == [1, 11 / 12]
+    assert np.isnan([(row.low, row.high) for row in result.rows]).all()
+    assert np.isnan([(test.p_value, test.p_holm) for test in result.tests]).all()
+    assert sum("5 groups are too few" in note for note in result.notes) == 1
+    assert any("no test of good against worse (ridge, accuracy)" in note for note in result.notes)
+
+
 def test_dropped_and_undefined_tags_are_noted() -> None:
     X, Y, groups = tags(120)
     given = as_given("tagging", Y)

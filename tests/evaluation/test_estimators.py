@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier
 from sklearn.multiclass import OneVsRestClassifier
@@ -13,7 +14,14 @@ from synthetic import blobs, tags
 
 from segue.evaluation.linear_heads import CentredSVD, LinearOneHotClassifier
 from segue.evaluation.logistic import LogisticPath
-from segue.evaluation.taggers import KNNTagger, LinearTagger, LogisticTagger, SVMTagger, Tagger
+from segue.evaluation.taggers import (
+    KNNTagger,
+    LinearTagger,
+    LogisticTagger,
+    SVMTagger,
+    Tagger,
+    matching_thresholds,
+)
 
 
 @parametrize_with_checks([LinearOneHotClassifier(), LinearOneHotClassifier(alpha=1.0)])
@@ -124,6 +132,41 @@ def test_tags_that_never_vary_are_scored_the_same_for_all(kind: type[Tagger]) ->
     tagger = kind().fit(X, Y)
     assert np.ptp(tagger.decision_function(X), axis=0) == pytest.approx([0, 0])
     np.testing.assert_array_equal(tagger.predict(X), Y)
+
+
+@pytest.mark.parametrize("kind", [LinearTagger, LogisticTagger, SVMTagger, KNNTagger])
+def test_thresholds_decide_and_leave_the_scores(kind: type[Tagger]) -> None:
+    X, Y, _ = tags()
+    tagger = kind().fit(X, Y)
+    before = tagger.decision_function(X)
+    cut = np.quantile(before, 0.7, axis=0)
+    np.testing.assert_array_equal(tagger.predict(X), before > 0)
+    np.testing.assert_array_equal(tagger.set_thresholds(cut).predict(X), before > cut)
+    np.testing.assert_array_equal(tagger.decision_function(X), before)
+    assert not hasattr(clone(tagger), "thresholds_")
+    assert not tagger.fit(X, Y).thresholds_.any()
+
+
+@pytest.mark.parametrize("bad", [[0.0], np.zeros((4, 1)), [0, 0, 0, np.nan]])
+def test_thresholds_are_one_number_per_tag(bad) -> None:
+    X, Y, _ = tags()
+    with pytest.raises(ValueError, match="4 finite thresholds"):
+        LinearTagger().fit(X, Y).set_thresholds(bad)
+
+
+def test_as_many_clips_pass_as_carry_the_tag() -> None:
+    rng = np.random.default_rng(0)
+    Y = (rng.random((200, 6)) < [0.0, 1.0, 0.01, 0.1, 0.5, 0.99]).astype(int)
+    scores = rng.normal(size=Y.shape) - 3
+    cut = matching_thresholds(Y, scores)
+    assert cut[:2].tolist() == [0, 0]
+    np.testing.assert_array_equal((scores > cut)[:, 2:].sum(axis=0), Y[:, 2:].sum(axis=0))
+
+
+def test_tied_scores_pass_together() -> None:
+    Y = np.array([[1, 1], [1, 0], [0, 0], [0, 0], [0, 0]])
+    cut = matching_thresholds(Y, np.array([[3, 1], [2, 1], [2, 1], [1, 1], [1, 1]]))
+    assert (cut[0], cut[1]) == (2.5, 1)  # one passes where three would; all or nobody: nobody
 
 
 @pytest.mark.parametrize(

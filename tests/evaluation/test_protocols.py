@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from synthetic import MAKERS, blobs
 
@@ -96,6 +97,25 @@ def test_tested_clips_influence_neither_settings_nor_fit() -> None:
     b = nested_cv(X, spoiled, groups, "classification", "svm", folds=folds, inner=3)
     np.testing.assert_array_equal(a.predictions[tested], b.predictions[tested])
     assert (a.predictions[~tested] != b.predictions[~tested]).any()
+
+
+@pytest.mark.parametrize("head", ["svm", "linear", "logistic", "ridge", "knn"])
+def test_rare_tags_are_named_about_as_often_as_they_are_carried(head: str) -> None:
+    """Cut at even odds, nearly all clips of such tags had none."""
+    rng = np.random.default_rng(0)
+    groups = np.arange(1800) // 3
+    X = rng.normal(size=(1800, 8)) + rng.normal(size=(600, 8))[groups]
+    odds = 1.5 * X @ rng.normal(size=(8, 6)) / np.sqrt(8) - 3
+    Y = (rng.random((1800, 6)) < 1 / (1 + np.exp(-odds))).astype(int)
+    train, test = groups < 200, groups >= 200
+    model = fit_head(X[train], Y[train], groups[train], "tagging", head).estimator
+    named = model.predict(X[test]).sum(axis=1).mean()
+    assert named == pytest.approx(Y[test].sum(axis=1).mean(), rel=0.25)
+    plain = clone(model).fit(X[train], Y[train])
+    np.testing.assert_array_equal(
+        plain.decision_function(X[test]), model.decision_function(X[test])
+    )
+    assert plain.predict(X[test]).sum() < 0.5 * model.predict(X[test]).sum()
 
 
 def test_progress_counts_up() -> None:

@@ -43,6 +43,28 @@ def test_search_is_grid_search(name: str, task: str, scale: bool) -> None:
     np.testing.assert_array_equal(refitted.predict(X), plain.predict(X))
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_search_scores_what_the_svm_will_predict() -> None:
+    """Many classes and no signal: here the vote and the highest score often differ."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(120, 6)), np.array(list("abcdef"))[rng.integers(0, 6, 120)]
+    head = make_head("svm", "classification", n_features=6)
+    splits = list(inner_folds(y, None, "classification", n_folds=3).splits())
+    grid = [dict(part) for part in head.grid]
+
+    def inner_scores(break_ties: bool) -> np.ndarray:
+        model = head.with_settings({"head__break_ties": break_ties})
+        return (
+            GridSearchCV(model, grid, cv=splits, refit=False)
+            .fit(X, y)
+            .cv_results_["mean_test_score"]
+        )
+
+    ours = search(head, X, y, splits).cell_scores.mean(axis=0)
+    np.testing.assert_allclose(ours, inner_scores(True), atol=1e-12)
+    assert np.abs(ours - inner_scores(False)).max() > 0
+
+
 def test_splits_with_one_class_to_learn_from_are_left_out() -> None:
     X, y, _ = blobs(40, classes=2)
     a, b = np.flatnonzero(y == "class 0"), np.flatnonzero(y == "class 1")

@@ -13,6 +13,7 @@ from segue.evaluation.statistics import (
     group_weights,
     holm,
     mean_and_error,
+    why_no_interval,
 )
 
 
@@ -92,12 +93,25 @@ def test_t_test_golden() -> None:
 
 def test_t_test_degenerate() -> None:
     assert corrected_t_test([0.5, 0.6], [0.5, 0.6], test_share=0.1) == 1
-    assert corrected_t_test([0.5, 0.6], [0.4, 0.5], test_share=0.1) == 0
-    assert corrected_t_test([0.5, np.nan], [0.4, 0.5], test_share=0.1) == 1
     with pytest.raises(UsageError, match="one length"):
         corrected_t_test([0.5], [0.5, 0.6], test_share=0.1)
     with pytest.raises(UsageError, match="share 0"):
         corrected_t_test([0.5, 0.6], [0.5, 0.6], test_share=0)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ([0.625, 0.75, 0.5], [0.5, 0.625, 0.375]),
+        ([0.5, 0.6], [0.4, 0.5]),  # equal but for rounding
+        ([0.5, np.nan], [0.4, 0.5]),
+        ([0.5, np.nan], [0.5, 0.5]),
+        ([np.nan, np.nan], [0.4, 0.5]),
+    ],
+)
+def test_t_test_without_a_spread_is_not_estimable(first, second) -> None:
+    """A difference that is the same in three folds is no proof: p was 0."""
+    assert np.isnan(corrected_t_test(first, second, test_share=0.5))
 
 
 def test_t_test_holds_its_level_where_the_plain_one_does_not() -> None:
@@ -119,23 +133,128 @@ def test_holm() -> None:
     assert holm([]) == []
 
 
-def clustered(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Right or wrong for 80 groups of 5 clips; groups differ in how hard they are; mean .7."""
-    hardness = rng.beta(1.4, 0.6, size=80)
-    groups = np.repeat(np.arange(80), 5)
-    return (rng.random(400) < hardness[groups]).astype(int), groups
+def test_holm_does_not_count_what_was_not_tested() -> None:
+    assert holm([np.nan, 0.02, 0.03, np.nan]) == pytest.approx(
+        [np.nan, 0.04, 0.04, np.nan], nan_ok=True
+    )
+    assert np.isnan(holm([np.nan])).all()
 
 
-def test_bootstrap_covers_the_truth_and_clips_alone_do_not() -> None:
-    covered, naive = [], []
-    for run in range(150):
-        right, groups = clustered(np.random.default_rng(run))
-        ones, folds = np.ones(400, dtype=int), groups % 10
-        for own, hits in ((groups, covered), (np.arange(400), naive)):
-            low, high = bootstrap_interval("accuracy", ones, right, own, folds, draws=200, seed=run)
-            hits.append(low <= 0.7 <= high)
-    assert 0.85 <= np.mean(covered) <= 0.99
-    assert np.mean(naive) < np.mean(covered) - 0.1
+def clustered(
+    metric: str, n_folds: int, per_fold: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Truth, predictions, groups, folds of 2 to 8 clips a group; groups differ in difficulty."""
+    rng = np.random.default_rng(seed)
+    n = n_folds * per_fold
+    groups = np.repeat(np.arange(n), rng.integers(2, 9, n))
+    clips = len(groups)
+    if metric == "accuracy":
+        truth = np.ones(clips, dtype=int)
+        predicted = (rng.random(clips) < rng.beta(1.4, 0.6, n)[groups]).astype(int)
+    elif metric == "macro_f1":
+        truth = rng.integers(0, 4, n)[groups]
+        wrong = (truth + rng.integers(1, 4, n)[groups]) % 4
+        predicted = np.where(rng.random(clips) < rng.beta(2, 1, n)[groups], truth, wrong)
+    elif metric == "r2":
+        truth = rng.normal(size=n)[groups] + 0.6 * rng.normal(size=clips)
+        error = 0.5 * rng.normal(size=n)[groups] + 0.4 * rng.normal(size=clips)
+        predicted = 0.7 * truth + error
+    else:
+        odds = np.linspace(-2, 0.5, 5) + rng.normal(size=(n, 5))
+        truth = (rng.random((clips, 5)) < 1 / (1 + np.exp(-odds[groups]))).astype(int)
+        noise = 0.7 * rng.normal(size=(n, 5))[groups] + 0.6 * rng.normal(size=(clips, 5))
+        predicted = 0.8 * truth + noise
+    return truth, predicted, groups, groups % n_folds
+
+
+def coverage(metric: str, n_folds: int, per_fold: int, runs: int, draws: int = 200) -> float:
+    """Share of runs whose interval holds the mean of the measured means."""
+    bounds, means = [], []
+    for run in range(10 * runs):
+        truth, predicted, groups, folds = clustered(metric, n_folds, per_fold, run)
+        means.append(
+            np.nanmean(
+                [score(metric, truth[folds == f], predicted[folds == f]) for f in set(folds)]
+            )
+        )
+        if run < runs:
+            bounds.append(bootstrap_interval(metric, truth, predicted, groups, folds, draws=draws))
+    low, high = np.transpose(bounds)
+    return float(np.mean((low <= np.mean(means)) & (np.mean(means) <= high)))
+
+
+@pytest.mark.parametrize(
+    ("metric", "n_folds", "per_fold"),
+    [
+        ("accuracy", 10, 1),
+        ("accuracy", 10, 2),
+        ("accuracy", 5, 3),
+        ("macro_f1", 10, 2),
+        ("roc_auc", 5, 3),
+        ("r2", 10, 3),
+    ],
+)
+def test_interval_covers_the_truth_in_folds_of_few_groups(metric, n_folds, per_fold) -> None:
+    """Drawn within folds, 2 groups a fold covered .70 to .82 instead of .95, and 1 nothing."""
+    assert 0.89 <= coverage(metric, n_folds, per_fold, runs=100) <= 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("per_fold", [2, 5])
+@pytest.mark.parametrize("n_folds", [5, 10])
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "roc_auc", "r2"])
+def test_interval_covers_the_truth(metric: str, n_folds: int, per_fold: int) -> None:
+    assert 0.9 <= coverage(metric, n_folds, per_fold, runs=200, draws=400) <= 0.995
+
+
+def test_clips_drawn_alone_cover_too_little() -> None:
+    covered = []
+    for run in range(100):
+        truth, right, groups, folds = clustered("accuracy", 10, 8, run)
+        low, high = bootstrap_interval(
+            "accuracy", truth, right, np.arange(len(groups)), folds, draws=200
+        )
+        covered.append(low <= 0.7 <= high)
+    assert np.mean(covered) < 0.85
+
+
+def test_interval_of_r2_is_not_too_wide() -> None:
+    """5 groups a fold: drawn within folds, it was a third to a half wider than it should be."""
+    means, widths = [], []
+    for run in range(400):
+        truth, predicted, groups, folds = clustered("r2", 10, 5, run)
+        scores = [score("r2", truth[folds == f], predicted[folds == f]) for f in range(10)]
+        means.append(np.mean(scores))
+        if run < 60:
+            low, high = bootstrap_interval("r2", truth, predicted, groups, folds, draws=500)
+            widths.append(high - low)
+    assert np.median(widths) / 2 / 1.96 / np.std(means) == pytest.approx(1, abs=0.2)
+
+
+def test_no_interval_of_few_groups() -> None:
+    truth, right = np.ones(20, dtype=int), np.array([1, 1, 0, 1] * 5)
+    groups = np.arange(20) // 4
+    low, high = bootstrap_interval("accuracy", truth, right, groups, groups)
+    assert np.isnan([low, high]).all()
+    assert "5 groups are too few" in why_no_interval("accuracy", groups, groups)
+
+
+def test_no_interval_of_r2_in_folds_of_one_group() -> None:
+    truth, predicted, groups, folds = clustered("r2", 8, 1, 0)
+    assert np.isnan(bootstrap_interval("r2", truth, predicted, groups, folds)).all()
+    assert "R2" in why_no_interval("r2", groups, folds)
+    assert not why_no_interval("accuracy", groups, folds)
+
+
+def test_interval_of_tag_scores_ignores_the_scale_of_each_fold() -> None:
+    """The head of every fold is another; only the order within a fold was measured."""
+    truth, scores, groups, folds = clustered("roc_auc", 5, 6, 0)
+    scaled = scores * 10.0 ** np.arange(-2, 3)[folds][:, None] + folds[:, None]
+    for metric in METRICS["tagging"]:
+        one = bootstrap_interval(metric, truth, scores, groups, folds, draws=100)
+        assert bootstrap_interval(metric, truth, scaled, groups, folds, draws=100) == pytest.approx(
+            one
+        )
 
 
 @pytest.mark.parametrize("metric", NAMES)
@@ -148,12 +267,11 @@ def test_bootstrap_surrounds_the_mean_in_small_folds(metric: str) -> None:
 
 
 def test_bootstrap_is_fixed_by_its_seed_and_checks_lengths() -> None:
-    right, groups = clustered(np.random.default_rng(0))
-    ones, folds = np.ones(400, dtype=int), groups % 10
+    ones, right, groups, folds = clustered("accuracy", 10, 8, 0)
     first = bootstrap_interval("accuracy", ones, right, groups, folds, draws=50, seed=3)
     assert first == bootstrap_interval("accuracy", ones, right, groups, folds, draws=50, seed=3)
     assert first[0] < right.mean() < first[1]
     with pytest.raises(UsageError, match="of one length"):
         bootstrap_interval("accuracy", ones, right[:-1], groups, folds)
-    with pytest.raises(UsageError, match="in none"):
+    with pytest.raises(UsageError, match="defined score"):
         bootstrap_interval("r2", ones, right, groups, folds)

@@ -16,7 +16,13 @@ from segue.evaluation.heads import DEFAULT_HEADS, make_head
 from segue.evaluation.metrics import METRICS, check_task, confusion_matrix, score
 from segue.evaluation.protocols import NestedResult, Progress, check_features, nested_cv
 from segue.evaluation.rows import EncoderResult, PairedTest, Row, TargetResult, Task
-from segue.evaluation.statistics import bootstrap_interval, corrected_t_test, holm, mean_and_error
+from segue.evaluation.statistics import (
+    bootstrap_interval,
+    corrected_t_test,
+    holm,
+    mean_and_error,
+    why_no_interval,
+)
 from segue.evaluation.targets import EncodedTarget, encode_target
 
 
@@ -141,6 +147,7 @@ def evaluate_target(
     rows = [
         row for one in results for row in _rows(one, encoded, codes, outer, target, seed, draws)
     ]
+    tests = _paired_tests(results[:-1], outer, target, task)
     return TargetResult(
         target=target,
         task=task,
@@ -151,13 +158,15 @@ def evaluate_target(
         truth=encoded.y,
         folds=outer.assignment,
         rows=tuple(rows),
-        tests=tuple(_paired_tests(results[:-1], outer, target, task)),
+        tests=tuple(tests),
         encoders=tuple(results),
         notes=(
             *encoded.notes,
             *outer.notes,
             *_search_notes(said_of, len(features) * len(heads)),
             *_undefined_notes(encoded, outer),
+            *_interval_notes(codes, outer, task),
+            *_untested_notes(tests),
         ),
     )
 
@@ -335,4 +344,19 @@ def _undefined_notes(encoded: EncodedTarget, folds: Folds) -> list[str]:
     return [
         f"tags without a positive or a negative among a fold's clips are left out of its mean: "
         f"{np.mean(missing):.1f} of {len(encoded.labels)} per fold"
+    ]
+
+
+def _interval_notes(codes: NDArray[np.int64], folds: Folds, task: Task) -> list[str]:
+    reasons = [why_no_interval(metric, codes, folds.assignment) for metric in METRICS[task]]
+    return list(dict.fromkeys(filter(None, reasons)))
+
+
+def _untested_notes(tests: Sequence[PairedTest]) -> list[str]:
+    """Which pairs have no p value: NaN, because folds that all differ alike leave no spread."""
+    return [
+        f"no test of {one.first} against {one.second} ({one.head}, {one.metric}): they differ by "
+        "the same amount in every fold, or fewer than two folds are defined"
+        for one in tests
+        if np.isnan(one.p_value)
     ]

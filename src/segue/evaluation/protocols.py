@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
@@ -18,6 +19,7 @@ from segue.evaluation.heads import make_head, predictions, readable
 from segue.evaluation.metrics import check_task
 from segue.evaluation.rows import Task
 from segue.evaluation.search import counted_convergence, search
+from segue.evaluation.taggers import matching_thresholds
 from segue.seeds import derive
 
 Progress = Callable[[int, int], None]
@@ -30,7 +32,8 @@ class FittedHead:
     Attributes
     ----------
     estimator : Pipeline
-        Plain scikit-learn; goes through skops with ``heads.TRUSTED_TYPES``.
+        Plain scikit-learn; goes through skops with ``heads.TRUSTED_TYPES``. For tagging its
+        ``predict`` cuts each tag's scores at a threshold of its own.
     settings : dict
         What the inner folds chose.
     inner_score : float
@@ -81,6 +84,9 @@ def fit_head(
 ) -> FittedHead:
     """Choose a head's settings on inner folds, then fit it on all of X.
 
+    For tagging the inner folds also give each tag its threshold: clips are scored by fits on the
+    other inner folds, and as many of them pass as carry the tag. It acts on ``predict`` only.
+
     Parameters
     ----------
     X : (n, d) array
@@ -106,8 +112,14 @@ def fit_head(
     """
     task = check_task(task)
     X, y = check_features(X), check_target(y, task)
+    codes = group_codes(groups, len(y))
     with threadpool_limits(1):
-        return _fit(X, y, group_codes(groups, len(y)), task, head, inner, scale, seed)
+        fitted = _fit(X, y, codes, task, head, inner, scale, seed)
+        if task == "tagging":
+            parts = inner_folds(y, codes, task, n_folds=inner, seed=seed)
+            scores = _out_of_fold_scores(fitted.estimator, X, y, parts)
+            fitted.estimator.named_steps["head"].set_thresholds(matching_thresholds(y, scores))
+    return fitted
 
 
 def nested_cv(
@@ -226,6 +238,17 @@ def _fit(
         estimator = made.with_settings(found.settings).fit(X, y)
     unconverged = found.unconverged + len(capped)
     return FittedHead(estimator, readable(found.settings), found.score, unconverged, parts.notes)
+
+
+def _out_of_fold_scores(
+    estimator: Pipeline, X: NDArray[Any], Y: NDArray[Any], folds: Folds
+) -> NDArray[np.float64]:
+    scores = np.empty(Y.shape)
+    with counted_convergence():  # the search made, and counted, these very runs
+        for train, test in folds.splits():
+            fitted = clone(estimator).fit(X[train], Y[train])
+            scores[test] = fitted.decision_function(X[test])
+    return scores
 
 
 def _one_fold(

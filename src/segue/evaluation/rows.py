@@ -18,8 +18,8 @@ class Row:
     """One number with its uncertainty: the stable row of ``results.csv`` and ``--json``.
 
     ``mean`` is the mean over outer folds, ``se`` its standard error over folds, ``low``/``high``
-    the 95 % cluster-bootstrap interval (groups resampled), ``n`` the clips scored. The chance level
-    is a row like any other, with encoder ``chance``.
+    the 95 % interval (groups resampled; NaN where they are too few, which the notes say), ``n`` the
+    clips scored. The chance level is a row like any other, with encoder ``chance``.
     """
 
     encoder: str
@@ -43,7 +43,8 @@ class PairedTest:
 
     ``difference`` is mean(first) - mean(second); ``p_value`` comes from the corrected resampled
     t-test (Nadeau & Bengio 2003) and ``p_holm`` is the same after Holm's correction over all pairs
-    of encoders for the same target, metric and head. ``first`` and ``second`` are labels as in
+    of encoders for the same target, metric and head; both are NaN where the test is not estimable
+    (the same difference in every fold). ``first`` and ``second`` are labels as in
     ``EncoderResult.label``.
     """
 
@@ -110,7 +111,8 @@ class TargetResult:
     folds : (n,) integer array
         Outer fold of each clip.
     notes : tuple of str
-        What a reader must know: tags undefined in some folds, classes dropped, missing labels.
+        What a reader must know: tags undefined in some folds, classes dropped, missing labels,
+        intervals and tests that cannot be estimated.
     """
 
     target: str

@@ -18,7 +18,14 @@ from segue.evaluation.logistic import LogisticPath
 
 
 class Tagger(ABC, MultiOutputMixin, BaseEstimator):  # type: ignore[misc]
-    """What every tagging head is: ``decision_function`` (n, tags), above 0 where a tag applies."""
+    """What every tagging head is: scores (n, tags), and a threshold per tag above which it applies.
+
+    Attributes
+    ----------
+    thresholds_ : (tags,) array
+        0 after ``fit``, which suits balanced tags only: what a score of 0 stands for, even odds,
+        most clips of a rare tag never reach. See ``set_thresholds``.
+    """
 
     def fit(self, X: ArrayLike, Y: ArrayLike) -> Tagger:
         """Learn from X (n, d) and a 0/1 indicator matrix Y (n, tags).
@@ -39,6 +46,36 @@ class Tagger(ABC, MultiOutputMixin, BaseEstimator):  # type: ignore[misc]
                 f"{np.asarray(indicators).dtype} of shape {np.shape(indicators)}"
             )
         self._learn(table, np.asarray(indicators, dtype=np.float64))
+        self.thresholds_ = np.zeros(indicators.shape[1])
+        return self
+
+    def set_thresholds(self, thresholds: ArrayLike) -> Tagger:
+        """Let ``predict`` cut each tag's scores at its own value; the scores stay as they are.
+
+        Choose them on scores of clips that the tagger was not fitted on (see matching_thresholds).
+
+        Parameters
+        ----------
+        thresholds : (tags,) array
+
+        Raises
+        ------
+        ValueError
+            Not one finite number per tag.
+
+        Examples
+        --------
+        >>> tagger = LinearTagger().fit([[0.0], [1.0]], [[0], [1]])
+        >>> tagger.predict([[0.4]]), tagger.set_thresholds([-0.2]).predict([[0.4]])
+        (array([[0]]), array([[1]]))
+        """
+        check_is_fitted(self)
+        values = np.array(thresholds, dtype=np.float64)
+        if values.shape != self.thresholds_.shape or not np.isfinite(values).all():
+            raise ValueError(
+                f"wanted {len(self.thresholds_)} finite thresholds, got {values.tolist()}"
+            )
+        self.thresholds_ = values
         return self
 
     def decision_function(self, X: ArrayLike) -> Floats:
@@ -47,8 +84,8 @@ class Tagger(ABC, MultiOutputMixin, BaseEstimator):  # type: ignore[misc]
         return self._scores(validate_data(self, X, dtype=np.float64, reset=False))
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
-        """Indicator matrix (n, tags) of the scores above 0."""
-        return (self.decision_function(X) > 0).astype(np.int64)
+        """Indicator matrix (n, tags) of the scores above their tag's threshold."""
+        return (self.decision_function(X) > self.thresholds_).astype(np.int64)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -63,6 +100,42 @@ class Tagger(ABC, MultiOutputMixin, BaseEstimator):  # type: ignore[misc]
     @abstractmethod
     def _scores(self, X: Floats) -> Floats:
         """Scores of a validated X."""
+
+
+def matching_thresholds(Y: ArrayLike, scores: ArrayLike) -> Floats:
+    """Threshold per tag that as many clips pass as carry the tag, or as near as ties allow.
+
+    The threshold of best F1 would name far more: where scores tell little, naming every clip is
+    what F1 likes best (900 clips, 21 genres: 6.3 genres a clip instead of 1.8).
+
+    Parameters
+    ----------
+    Y : (n, tags) array of 0/1
+    scores : (n, tags) array
+        Of clips that the tagger was not fitted on; on its own training clips it is too sure.
+
+    Returns
+    -------
+    (tags,) array
+        Half-way between the last score that passes and the first that does not; 0 for a tag that
+        every clip or none carries.
+
+    Examples
+    --------
+    >>> matching_thresholds([[1], [0], [0], [0]], [[-1.0], [-2.0], [-3.0], [-4.0]])
+    array([-1.5])
+    """
+    Y, scores = np.asarray(Y), np.asarray(scores, dtype=np.float64)
+    thresholds = np.zeros(Y.shape[1])
+    for tag, carried in enumerate(Y.sum(axis=0)):
+        if not 0 < carried < len(Y):
+            continue
+        values, counts = np.unique(-scores[:, tag], return_counts=True)  # best score first
+        passing = np.cumsum(counts)
+        # nobody, or the clips down to one score; a threshold that all pass would tell nothing
+        last = int(np.argmin(np.abs(np.append(0, passing[:-1]) - carried))) - 1
+        thresholds[tag] = -values[max(last, 0) : last + 2].mean()
+    return thresholds
 
 
 class LinearTagger(Tagger):
