@@ -46,7 +46,17 @@ def test_the_threshold_is_below_five_percent(p, ahead):
 
 
 def test_an_untestable_difference_is_said_so():
-    assert "could not be tested" in said(make_result(p_holm=float("nan")))
+    text = said(make_result(p_holm=float("nan")))
+    assert "between choi2017-msd@12345 and mfcc could not be tested" in text
+    assert "between choi2017-msd@12345 and random-convnet@12345 could not be tested" in text
+    assert "could be shown" not in text
+
+
+def test_only_pairs_that_were_tested_count_in_the_correction():
+    result = make_result(p_holm=0.4)
+    first, *others = result.tests
+    mixed = replace(result, tests=(first, *(replace(one, p_holm=float("nan")) for one in others)))
+    assert "Holm's correction for" not in said(mixed)
 
 
 def test_an_interval_that_includes_chance():

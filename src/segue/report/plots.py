@@ -124,7 +124,8 @@ def paired_plot(result: TargetResult, *, name: str = "") -> Figure | None:
         caption=(
             f"Difference in {metric_name(metric)}, row minus column, with p after Holm's "
             f"correction. Blue: the row is better; orange: worse; white: no difference could be "
-            f"shown (p ≥ {SIGNIFICANT})." + undrawable(labels)
+            f"shown (p ≥ {SIGNIFICANT}), or the pair could not be tested (p n/a)."
+            + undrawable(labels)
         ),
         alt=(
             f"Table of paired differences in {metric_name(metric)} for {result.target}: "

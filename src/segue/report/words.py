@@ -134,20 +134,22 @@ def _against_others(result: TargetResult, scored: Sequence[Entry]) -> list[str]:
     tests = paired_cells(result, scored)
     names = entry_names(scored)
     test = tests.get((0, 1))
-    pairs = sum(i < j for i, j in tests)
+    pairs = sum(i < j and math.isfinite(one.p_holm) for (i, j), one in tests.items())
     if test is None:
         sentences = [f"No paired test compares {names[0]} with {names[1]}."]
     else:
         sentences = [_pair(test, names[0], names[1], pairs)]
-    alike = [
-        names[j]
-        for j in range(2, len(scored))
-        if (0, j) in tests and not tests[0, j].p_holm < SIGNIFICANT
-    ]
+    others = {names[j]: tests[0, j].p_holm for j in range(2, len(scored)) if (0, j) in tests}
+    alike = [name for name, p in others.items() if p >= SIGNIFICANT]
+    untested = [name for name, p in others.items() if math.isnan(p)]
     if alike:
         told = test is not None and test.p_holm < SIGNIFICANT
         start = "No difference could be shown" if told else "Nor could one be shown"
         sentences.append(f"{start} between {names[0]} and {listed(alike)}.")
+    if untested:
+        sentences.append(
+            f"The difference between {names[0]} and {listed(untested)} could not be tested."
+        )
     return sentences
 
 

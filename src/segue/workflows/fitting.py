@@ -234,7 +234,7 @@ def _check_encoder(model: Model, device: str) -> None:
 def words(model: Model, value: Any) -> str:
     """One prediction as a cell: a class, ``;``-separated tags, or a number.
 
-    Tags whose own classifier says yes are given; there may be none.
+    Tags whose score passes the tag's threshold are given; there may be none.
     """
     if model.facts.task == "tagging":
         return ";".join(tag for tag, yes in zip(model.facts.labels, value, strict=True) if yes)
