@@ -101,6 +101,7 @@ def test_a_class_that_falls_to_one_track_by_quarantine_is_left_out_with_a_note(
         ({"encoders": ["random-convnet", "random-convnet@12345"]}, "different encoders"),
         ({"heads": ["nope"]}, "nope"),
         ({"folds": 1}, "two folds or more"),
+        ({"folds": 500}, "no more than the 8 groups, got 500 folds"),
         ({"targets": ["stile"]}, "got 'stile'"),
         ({"group": "artst"}, "got 'artst'"),
         ({"targets": []}, "at least one target"),
@@ -109,7 +110,7 @@ def test_a_class_that_falls_to_one_track_by_quarantine_is_left_out_with_a_note(
 def test_wrong_requests_are_refused_before_anything_is_embedded(
     music: Path, tmp_path: Path, changes: dict[str, object], message: str
 ) -> None:
-    request = {"targets": ["style"], "encoders": ["mfcc"], **changes}
+    request = {"targets": ["style"], "encoders": ["mfcc"], "folds": 2, **changes}
     with pytest.raises(UsageError, match=message):
         evaluate(music / "tracks.csv", out=tmp_path / "r", **request)  # type: ignore[arg-type]
     assert not (tmp_path / "r").exists()

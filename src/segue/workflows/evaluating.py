@@ -18,8 +18,10 @@ from segue.datasets import Manifest, Task, read_target
 from segue.encoders import encoder as build_encoder
 from segue.errors import UsageError
 from segue.evaluation.compare import evaluate_target
+from segue.evaluation.folds import outer_folds
 from segue.evaluation.heads import make_head
 from segue.evaluation.rows import TargetResult
+from segue.evaluation.targets import encode_target
 from segue.extraction import EmbedReport, available_cpus
 from segue.extraction import Progress as EmbedProgress
 from segue.report import Section, quarantine_section, write_report
@@ -132,8 +134,10 @@ def evaluate(
         raise UsageError(
             wanted="a folder for the features", got="neither out nor store", fix="Give one of them"
         )
-    _check_request(manifest, targets, encoders, task, heads, folds, inner, min_examples, device)
     groups = None if group is None else manifest.groups(group)
+    _check_request(
+        manifest, targets, encoders, groups, task, heads, folds, inner, min_examples, device
+    )
     folder = Path(store) if store is not None else Path(out or ".") / "features"
     embedded = tuple(
         embed(
@@ -199,6 +203,7 @@ def _check_request(
     manifest: Manifest,
     targets: Sequence[str],
     encoders: Sequence[str],
+    groups: Sequence[str] | None,
     task: Task | None,
     heads: Sequence[str] | None,
     folds: int,
@@ -221,6 +226,10 @@ def _check_request(
         target = read_target(manifest, name, task=task, min_examples=min_examples)
         for head in heads or ():
             make_head(head, target.task, n_features=1)
+        own = None if groups is None else [groups[row] for row in target.rows]
+        rare = {} if min_examples is None else {"min_positives": min_examples}
+        encoded = encode_target(target.values, own, target.task, **rare)
+        outer_folds(encoded.y, own, target.task, n_folds=folds)
     labels = [build_encoder(name, device=device).card.label for name in encoders]
     if len(set(labels)) < len(labels):
         raise UsageError(wanted="different encoders", got=", ".join(labels), fix="Name each once")
