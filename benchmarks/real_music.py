@@ -3,7 +3,7 @@
     SEGUE_DATA=../shared/data python benchmarks/real_music.py --out /tmp/real-music
 
 Writes benchmarks/results/real_music.csv and .md, the table the README quotes. The weights of
-choi2017-msd must have been pulled. About 15 minutes on two cores; features are kept in --out.
+choi2017-msd must have been pulled. About seven minutes on two cores; features are kept in --out.
 """
 
 from __future__ import annotations
