@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -160,3 +161,22 @@ def test_unreadable_places_end_in_a_sentence(music: Path, tmp_path: Path) -> Non
     result = run("embed", music, "-o", "/dev/null/store", code=1)
     assert "wanted a folder to write features to" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_progress_without_a_terminal_is_a_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So that a night's log says how far it was; --json stays silent."""
+    shared = importlib.import_module("segue.cli.app")
+    clock = iter(range(0, 1000, 10))
+    monkeypatch.setattr(shared.time, "monotonic", lambda: float(next(clock)))
+    lines: list[str] = []
+    monkeypatch.setattr(shared.messages, "print", lambda text, **_: lines.append(text))
+    for quiet in (False, True):
+        with shared.watching(quiet=quiet) as watch:
+            for done in range(0, 50, 10):
+                watch("embedding", done, 100)
+    assert lines == [
+        "embedding: 20 of 100, about 80 s left",
+        "embedding: 40 of 100, about 60 s left",
+    ]

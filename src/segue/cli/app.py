@@ -6,6 +6,7 @@ import functools
 import json
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
@@ -29,6 +30,7 @@ R = TypeVar("R")
 QUARANTINED = 3
 INTERRUPTED = 130
 SHOWN = 20
+SECONDS_A_LINE = 15.0
 
 messages = Console(stderr=True, highlight=False)
 answers = Console(highlight=False)
@@ -116,16 +118,24 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[object]], title: 
     answers.print(table)
 
 
+Watch = Callable[[str, int, int], None]
+
+
 @contextmanager
-def watching(quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
-    """Progress bars on standard error: call the result with (what, done, total)."""
+def watching(quiet: bool = False) -> Iterator[Watch]:
+    """Progress on standard error: call the result with (what, done, total).
+
+    Bars with an ETA on a terminal; elsewhere (a log file, a batch system) a line now and then.
+    """
+    if quiet or not messages.is_terminal:
+        yield _Lines(quiet)
+        return
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=messages,
-        disable=quiet,
     ) as bars:
         tasks: dict[str, Any] = {}
 
@@ -135,6 +145,25 @@ def watching(quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
             bars.update(tasks[what], completed=done, total=total)
 
         yield watch
+
+
+class _Lines:
+    """Progress as lines, at most one every ``SECONDS_A_LINE`` for each job."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+        self.began: dict[str, tuple[float, int]] = {}
+        self.told: dict[str, float] = {}
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        start, first = self.began.setdefault(what, (now, done))
+        if self.quiet or now - self.told.setdefault(what, now) < SECONDS_A_LINE:
+            return
+        self.told[what] = now
+        rate = (done - first) / (now - start)
+        left = f", about {(total - done) / rate:.0f} s left" if rate > 0 else ""
+        messages.print(f"{what}: {done} of {total}{left}", markup=False, soft_wrap=True)
 
 
 def show_failures(failures: Sequence[Failure]) -> None:

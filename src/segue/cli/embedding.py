@@ -57,9 +57,7 @@ def embed(
             device=device,
             workers=workers,
             retry_failed=retry_failed,
-            progress=lambda done, failed, total: watch(
-                f"embedding ({failed} quarantined)" if failed else "embedding", done + failed, total
-            ),
+            progress=lambda done, failed, total: watch("embedding", done + failed, total),
         )
     if json:
         failures = [
