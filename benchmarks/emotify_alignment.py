@@ -9,34 +9,25 @@ Were the manifest right, the diagonal would stand out.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
-import os
-import sys
 from pathlib import Path
 
 import numpy as np
 from real_music import EMOTIONS
+from setting import RESULTS, arguments, where
 
 from segue.datasets import Manifest
+from segue.evaluation.metrics import r2
 from segue.evaluation.protocols import nested_cv
-from segue.workflows import embed
-
-RESULTS = Path(__file__).parent / "results"
+from segue.workflows import aligned_features, embed
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="features")
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    data = os.environ.get("SEGUE_DATA")
-    if not data:
-        sys.exit("SEGUE_DATA must name the folder of real music")
-    manifest = Manifest.read(Path(data) / "emotify/manifest.csv")
-    table = embed(manifest, arguments.out / "emotify/features", encoder="mfcc").table
-    X, _ = table.matrix(manifest.ids)
+    data, out, as_json = arguments(__doc__)
+    manifest = Manifest.read(data / "emotify/manifest.csv")
+    table = embed(manifest, out / "emotify/features", encoder="mfcc").table
+    X = aligned_features(manifest, [table]).sets[0].X
     stems = [Path(path).stem.rsplit("_", 1) for path in manifest.column("path")]
     rows: dict[str, list[int]] = {}
     for row in sorted(range(len(stems)), key=lambda row: (stems[row][0], int(stems[row][1]))):
@@ -49,17 +40,15 @@ def main() -> None:
             for values in emotions.values():
                 y = values[label_rows]
                 nested = nested_cv(X[audio_rows], y, None, "regression", "ridge")
-                scores.append(
-                    1 - ((y - nested.predictions) ** 2).sum() / ((y - y.mean()) ** 2).sum()
-                )
+                scores.append(r2(y, nested.predictions))
             found.append({"labels": labels, "audio": audio, "mean_r2": round(np.mean(scores), 3)})
             print(f"labels of {labels:10} audio of {audio:10} mean R2 {np.mean(scores):6.3f}")
     with (RESULTS / "emotify_alignment.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, ["labels", "audio", "mean_r2"], lineterminator="\n")
         writer.writeheader()
         writer.writerows(found)
-    if arguments.json:
-        print(json.dumps({"pairings": found}))
+    if as_json:
+        print(json.dumps({"pairings": found, **where()}))
 
 
 if __name__ == "__main__":

@@ -8,15 +8,13 @@ choi2017-msd must have been pulled. About seven minutes on two cores; features a
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import platform
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from setting import RESULTS, arguments, where
 
 from segue import __version__
 from segue.cli.app import watching
@@ -26,7 +24,6 @@ from segue.report import markdown_table, write_rows_csv
 from segue.workflows import evaluate
 
 ENCODERS = ("mfcc", "melstats", "random-convnet", "choi2017-msd")
-RESULTS = Path(__file__).parent / "results"
 EMOTIONS = (
     *("amazement", "solemnity", "tenderness", "nostalgia", "calmness", "power"),
     *("joyful_activation", "tension", "sadness"),
@@ -78,33 +75,27 @@ JOBS = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="features and reports")
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    data = os.environ.get("SEGUE_DATA")
-    if not data:
-        sys.exit("SEGUE_DATA must name the folder of real music")
+    data, out, as_json = arguments(__doc__)
     began = time.time()
     named: list[tuple[str, TargetResult]] = []
     with watching() as watch:
         for job in JOBS:
-            manifest = Manifest.read(Path(data) / job.folder / "manifest.csv")
+            manifest = Manifest.read(data / job.folder / "manifest.csv")
             done = evaluate(
                 job.prepare(manifest),
                 job.targets,
                 encoders=ENCODERS,
                 group=job.group,
-                out=arguments.out / job.name,
-                store=arguments.out / job.folder / "features",
+                out=out / job.name,
+                store=out / job.folder / "features",
                 title=f"{job.name}: encoders compared",
                 watch=watch,
             )
             named += [(job.name, result) for result in done.results]
     write_results(named, began)
-    if arguments.json:
-        facts = {"rows": len(named), "machine": platform.machine(), "version": __version__}
-        print(json.dumps({**facts, "seconds": round(time.time() - began)}))
+    if as_json:
+        seconds = round(time.time() - began)
+        print(json.dumps({"targets": len(named), "seconds": seconds, **where()}))
 
 
 def write_results(named: list[tuple[str, TargetResult]], began: float) -> None:

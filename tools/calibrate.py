@@ -62,8 +62,10 @@ def main() -> None:
             "reference_set": arguments.name,
             "clips": len(frames),
             "reference_db": reference,
-            "means": [norm.running_mean.tolist() for norm in network.batch_norms()],
-            "variances": [norm.running_var.tolist() for norm in network.batch_norms()],
+            "means": [norm.state_dict()["running_mean"].tolist() for norm in network.batch_norms()],
+            "variances": [
+                norm.state_dict()["running_var"].tolist() for norm in network.batch_norms()
+            ],
         }
         path = OUT / f"{name}.json"
         path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
