@@ -23,6 +23,7 @@ from segue.errors import SegueError, UsageError
 
 if TYPE_CHECKING:
     from segue.store import Failure
+    from segue.workflows.evaluating import Watch
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -116,9 +117,6 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[object]], title: 
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))  # Text: brackets in names are not markup
     answers.print(table)
-
-
-Watch = Callable[[str, int, int], None]
 
 
 @contextmanager

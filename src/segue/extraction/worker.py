@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from segue.card import EncoderCard
 from segue.datasets import Track
 from segue.encoders import Encoder, encoder
 from segue.encoders.protocol import Samples, counts, fit_length, mean_vector, split
-from segue.errors import AudioError, InvalidSamplesError, UnreadableAudioError
+from segue.errors import AudioError, UnreadableAudioError
 from segue.store import Failure, FileFacts, Row, content_key
 
 log = logging.getLogger(__name__)
@@ -182,26 +183,20 @@ def _all_chunks(
         duration=min(lengths) if lengths else None,
         block_seconds=excerpt.seconds,
     )
+    first = next(blocks)  # there is one: a file without samples is refused when it is opened
+    if len(first.samples) < excerpt.min_seconds * rate:
+        check_samples(first, min_seconds=excerpt.min_seconds)
     vectors: list[Samples] = []
     heard, silent = 0, True
-    last: Audio | None = None
-    for block in blocks:
-        last = block
+    for block in chain([first], blocks):
         silent = silent and not block.samples.any()
         if vectors and not counts(len(block.samples), size):
             break
-        if not vectors and len(block.samples) < excerpt.min_seconds * rate:
-            check_samples(block, min_seconds=excerpt.min_seconds)
         heard += len(block.samples)
         vectors.append(encoder.encode_chunks([fit_length(block.samples, size, excerpt)])[0])
-    if last is None or silent:
-        raise InvalidSamplesError(
-            wanted="music",
-            got="digital silence: every sample is 0" if last else "0 samples",
-            fix="Replace or remove the file",
-            source=track.path,
-        )
-    return Heard(facts, key, last, heard / rate), mean_vector(np.stack(vectors))
+    if silent:
+        check_samples(first, min_seconds=excerpt.min_seconds)
+    return Heard(facts, key, first, heard / rate), mean_vector(np.stack(vectors))
 
 
 def _row(heard: Heard, features: Samples) -> Outcome:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from segue.audio import AUDIO_SUFFIXES
 from segue.card import EncoderCard
 from segue.datasets import Manifest, Target, from_paths
+from segue.encoders import Encoder
 from segue.encoders import encoder as build_encoder
-from segue.errors import UsageError
+from segue.errors import ModelError, UsageError
 from segue.evaluation.compare import FeatureSet
 from segue.extraction import EmbedReport, Progress, Recipe, extract, file_facts
 from segue.store import FeatureTable
@@ -95,6 +96,33 @@ def embed(
     )
 
 
+def bound_encoder(card: EncoderCard, *, device: str, what: str) -> Encoder:
+    """This version's encoder of a card that something was made with.
+
+    Parameters
+    ----------
+    card : EncoderCard
+    device : str
+    what : str
+        What was made with it, for the message: "the model".
+
+    Raises
+    ------
+    ModelError
+        When this version's encoder would give other features; names the fields that differ.
+    UsageError, WeightsError
+        As :func:`segue.encoders.encoder`.
+    """
+    here = build_encoder(card.label, chunks=card.excerpt.chunks, device=device)
+    if here.card.digest != card.digest:
+        raise ModelError(
+            wanted=f"the encoder that {what} was made with ({card.digest[:12]})",
+            got=f"another ({here.card.digest[:12]}): {'; '.join(card.differences(here.card))}",
+            fix="Use the version of segue that made it, or make it again with this one",
+        )
+    return here
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Features:
     """Features of several encoders for the same tracks.
@@ -103,16 +131,21 @@ class Features:
     ----------
     sets : tuple of FeatureSet
     cards : tuple of EncoderCard
-    rows : (n,) integer array
-        Manifest rows that every encoder could embed.
+    there : (tracks,) boolean array
+        Which manifest rows every encoder could embed.
     notes : tuple of str
         How many tracks were left out because an encoder refused them.
     """
 
     sets: tuple[FeatureSet, ...]
     cards: tuple[EncoderCard, ...]
-    rows: NDArray[np.int64]
+    there: NDArray[np.bool_]
     notes: tuple[str, ...]
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """The manifest row of each row of the sets."""
+        return np.flatnonzero(self.there)
 
 
 def aligned_features(manifest: Manifest, found: Sequence[FeatureTable]) -> Features:
@@ -125,15 +158,14 @@ def aligned_features(manifest: Manifest, found: Sequence[FeatureTable]) -> Featu
         everywhere &= there
         if not there.all():
             notes.append(f"{int((~there).sum())} tracks have no {table.card.label} features")
-    rows = np.flatnonzero(everywhere)
-    if len(rows) < len(tracks):
-        left = len(tracks) - len(rows)
+    left = len(tracks) - int(everywhere.sum())
+    if left:
         notes.append(f"{left} of {len(tracks)} tracks left out for all encoders")
     sets = tuple(
-        FeatureSet(table.card.name, table.card.layer_code, X[rows])
+        FeatureSet(table.card.name, table.card.layer_code, X[everywhere])
         for table, X in zip(found, matrices, strict=True)
     )
-    return Features(sets, tuple(table.card for table in found), rows, tuple(notes))
+    return Features(sets, tuple(table.card for table in found), everywhere, tuple(notes))
 
 
 def usable_target(target: Target, there: NDArray[np.bool_], min_examples: int | None) -> Target:

@@ -14,7 +14,7 @@ import numpy as np
 
 from segue import __version__
 from segue.card import EncoderCard
-from segue.datasets import Manifest, Task, read_target
+from segue.datasets import Manifest, Target, Task, read_target
 from segue.encoders import encoder as build_encoder
 from segue.errors import UsageError
 from segue.evaluation.compare import evaluate_target
@@ -135,7 +135,7 @@ def evaluate(
             wanted="a folder for the features", got="neither out nor store", fix="Give one of them"
         )
     groups = None if group is None else manifest.groups(group)
-    _check_request(
+    labelled = _checked_targets(
         manifest, targets, encoders, groups, task, heads, folds, inner, min_examples, device
     )
     folder = Path(store) if store is not None else Path(out or ".") / "features"
@@ -154,11 +154,9 @@ def evaluate(
     features = aligned_features(manifest, [done.table for done in embedded])
     results = tuple(
         _evaluate_one(
-            manifest,
             features,
-            name,
+            target,
             groups,
-            task=task,
             min_examples=min_examples,
             group_name=group or "",
             heads=heads,
@@ -169,7 +167,7 @@ def evaluate(
             n_jobs=workers or available_cpus(),
             watch=watch,
         )
-        for name in targets
+        for target in labelled
     )
     settings = {"folds": folds, "inner": inner, "scale": scale, "seed": seed, "group": group or ""}
     done = Evaluation(
@@ -199,7 +197,7 @@ def write_evaluation(
     return replace(done, page=page)
 
 
-def _check_request(
+def _checked_targets(
     manifest: Manifest,
     targets: Sequence[str],
     encoders: Sequence[str],
@@ -210,8 +208,8 @@ def _check_request(
     inner: int,
     min_examples: int | None,
     device: str,
-) -> None:
-    """All that can be known to be wrong is said before hours of embedding, not after."""
+) -> list[Target]:
+    """The targets; all that can be known to be wrong is said before hours of embedding."""
     if not targets or not encoders:
         raise UsageError(
             wanted="at least one target and one encoder",
@@ -222,8 +220,10 @@ def _check_request(
         raise UsageError(
             wanted="two folds or more", got=f"{folds} outer, {inner} inner", fix="Use more folds"
         )
-    for name in targets:
-        target = read_target(manifest, name, task=task, min_examples=min_examples)
+    labelled = [
+        read_target(manifest, name, task=task, min_examples=min_examples) for name in targets
+    ]
+    for target in labelled:
         for head in heads or ():
             make_head(head, target.task, n_features=1)
         own = None if groups is None else [groups[row] for row in target.rows]
@@ -233,6 +233,7 @@ def _check_request(
     labels = [build_encoder(name, device=device).card.label for name in encoders]
     if len(set(labels)) < len(labels):
         raise UsageError(wanted="different encoders", got=", ".join(labels), fix="Name each once")
+    return labelled
 
 
 def _embedding_watch(watch: Watch | None, name: str) -> EmbedProgress | None:
@@ -242,21 +243,16 @@ def _embedding_watch(watch: Watch | None, name: str) -> EmbedProgress | None:
 
 
 def _evaluate_one(
-    manifest: Manifest,
     features: Features,
-    column: str,
+    labelled: Target,
     groups: Sequence[str] | None,
     *,
-    task: Task | None,
     min_examples: int | None,
     group_name: str,
     watch: Watch | None,
     **settings: Any,
 ) -> TargetResult:
-    there = np.zeros(len(manifest), dtype=bool)
-    there[features.rows] = True
-    labelled = read_target(manifest, column, task=task, min_examples=min_examples)
-    target = usable_target(labelled, there, min_examples)
+    target = usable_target(labelled, features.there, min_examples)
     in_features = np.searchsorted(features.rows, target.rows)
     sets = {
         card.label: replace(one, X=one.X[in_features])
@@ -268,10 +264,10 @@ def _evaluate_one(
         sets,
         target.values,
         None if groups is None else [groups[row] for row in target.rows],
-        target=column,
+        target=target.name,
         task=target.task,
         group_name=group_name,
-        progress=None if watch is None else (lambda d, t: watch(f"evaluating {column}", d, t)),
+        progress=None if watch is None else (lambda d, t: watch(f"evaluating {target.name}", d, t)),
         **settings,
     )
     return replace(result, notes=(*target.notes, *features.notes, *result.notes))

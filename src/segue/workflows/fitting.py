@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.datasets import Target, Task, read_target
-from segue.encoders import encoder as build_encoder
-from segue.errors import ModelError, UsageError
+from segue.errors import UsageError
 from segue.evaluation.heads import DEFAULT_HEADS
 from segue.evaluation.protocols import fit_head
 from segue.evaluation.targets import encode_target
@@ -26,7 +25,13 @@ from segue.extraction import EmbedReport, Progress, file_facts
 from segue.files import write_atomically
 from segue.seeds import generator
 from segue.store import choose_table
-from segue.workflows.embedding import Inputs, embed, open_manifest, usable_target
+from segue.workflows.embedding import (
+    Inputs,
+    bound_encoder,
+    embed,
+    open_manifest,
+    usable_target,
+)
 from segue.workflows.modelfile import Model, ModelFacts
 
 
@@ -189,7 +194,7 @@ def predict(
     """
     model = model if isinstance(model, Model) else Model.load(model)
     manifest = open_manifest(inputs)
-    _check_encoder(model, device)
+    bound_encoder(model.card, device=device, what="the model")
     if out is not None and Path(out).is_dir():
         raise UsageError(
             wanted="a file for the predictions", got="a folder", fix="Name a CSV", source=out
@@ -219,16 +224,6 @@ def predict(
     if out is not None:
         write_atomically(Path(out), _to_csv(model, prediction).encode())
     return prediction
-
-
-def _check_encoder(model: Model, device: str) -> None:
-    here = build_encoder(model.card.label, chunks=model.card.excerpt.chunks, device=device).card
-    if here.digest != model.card.digest:
-        raise ModelError(
-            wanted=f"the encoder the model was fitted with ({model.card.digest[:12]})",
-            got=f"another ({here.digest[:12]}): {'; '.join(model.card.differences(here))}",
-            fix="Use the version of segue that fitted it, or fit it again",
-        )
 
 
 def words(model: Model, value: Any) -> str:

@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from segue.card import EncoderCard
-from segue.encoders import encoder as build_encoder
 from segue.errors import ModelError, StoreError, UsageError
 from segue.extraction import features_of, file_facts
 from segue.similarity.distance import Metric
 from segue.similarity.index import ExactIndex
 from segue.store import FeatureTable, Stored, choose_table
-from segue.workflows.embedding import Inputs, open_manifest
+from segue.workflows.embedding import Inputs, bound_encoder, open_manifest
 
 
 def build_index(
@@ -165,12 +164,4 @@ def _embed_query(index: ExactIndex, path: Path, device: str) -> np.ndarray:
             got="one without an encoder card",
             fix="Build it with `segue index`, or query it by id",
         ) from error
-    encoder = build_encoder(card.label, chunks=card.excerpt.chunks, device=device)
-    if encoder.card.digest != card.digest:
-        raise ModelError(
-            wanted=f"the encoder of the index ({card.digest[:12]})",
-            got=f"another ({encoder.card.digest[:12]}): "
-            f"{'; '.join(card.differences(encoder.card))}",
-            fix="Embed and index again with this version",
-        )
-    return features_of(path, encoder)
+    return features_of(path, bound_encoder(card, device=device, what="the index"))
