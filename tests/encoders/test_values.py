@@ -19,8 +19,8 @@ from segue.datasets import Manifest
 from segue.encoders import encoder, parse_layers
 from segue.encoders.calibrated import published_network, random_network, read_calibration
 from segue.encoders.convnet import POOLS, ConvNet, calibrate
-from segue.encoders.melstats import window_features
 from segue.encoders.protocol import split
+from segue.encoders.windows import window_features
 from segue.errors import UsageError, WeightsError
 
 

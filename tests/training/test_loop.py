@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 import torch
-from toys import ToyLesson, toy_network
+from toys import ToyLesson, teach, toy_network
 
 from segue.errors import SegueError, UsageError, WeightsError
 from segue.training import checkpoint, loop
-from segue.training.loop import Point, Settings, train
+from segue.training.loop import Point, Settings
 from segue.training.parallel import join
 
 SETTINGS = Settings(epochs=6, learning_rate=0.01, patience=6, stop_on="valid_loss")
@@ -37,7 +37,7 @@ def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
 def test_it_learns_and_tells_its_curve(tmp_path: Path) -> None:
     told: list[int] = []
     seen: list[tuple[str, int, int]] = []
-    done = train(
+    done = teach(
         toy_network(),
         ToyLesson(),
         SETTINGS,
@@ -60,12 +60,12 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     """Within an epoch (saved at every step) and from the last epoch's end, dropout and all."""
     monkeypatch.setattr(loop, "SAVE_SECONDS", save_seconds)
     whole, parts = toy_network(dropout=0.5), toy_network(dropout=0.5)
-    expected = train(whole, ToyLesson(), SETTINGS, path=tmp_path / "whole.safetensors")
+    expected = teach(whole, ToyLesson(), SETTINGS, path=tmp_path / "whole.safetensors")
     path = tmp_path / "parts.safetensors"
     with pytest.raises(KeyboardInterrupt):
-        train(parts, ToyLesson(stop_at=stop_at), SETTINGS, path=path)
+        teach(parts, ToyLesson(stop_at=stop_at), SETTINGS, path=path)
     again = toy_network(dropout=0.5)
-    done = train(again, ToyLesson(), SETTINGS, path=path)
+    done = teach(again, ToyLesson(), SETTINGS, path=path)
     assert curve_of(done.curve) == curve_of(expected.curve)
     assert done.best_epoch == expected.best_epoch
     assert same(again, whole)
@@ -73,8 +73,8 @@ def test_a_stopped_run_goes_on_bit_for_bit(
 
 def test_a_finished_run_is_only_read_back(tmp_path: Path) -> None:
     network, again = toy_network(), toy_network()
-    done = train(network, ToyLesson(), SETTINGS, path=tmp_path / "c.safetensors")
-    read = train(again, ToyLesson(stop_at=(1, 0)), SETTINGS, path=tmp_path / "c.safetensors")
+    done = teach(network, ToyLesson(), SETTINGS, path=tmp_path / "c.safetensors")
+    read = teach(again, ToyLesson(stop_at=(1, 0)), SETTINGS, path=tmp_path / "c.safetensors")
     assert read.curve == done.curve
     assert same(again, network)
 
@@ -92,7 +92,7 @@ def test_it_stops_when_nothing_gets_better_and_keeps_the_best(tmp_path: Path) ->
 
     settings = Settings(epochs=6, patience=3, stop_on="valid_auc")
     network, lesson = toy_network(), Worse()
-    done = train(network, lesson, settings, path=tmp_path / "c.safetensors")
+    done = teach(network, lesson, settings, path=tmp_path / "c.safetensors")
     assert (len(done.curve), done.best_epoch) == (5, 2)
     assert all(torch.equal(v, lesson.kept[k]) for k, v in network.state_dict().items())
 
@@ -101,11 +101,11 @@ def test_a_loss_that_is_no_number_stops_it_and_keeps_the_last_checkpoint(tmp_pat
     path, lesson = tmp_path / "c.safetensors", ToyLesson()
     lesson.spoil_at = (3, 2)
     with pytest.raises(SegueError, match=r"finite loss, got nan in epoch 3, step 3 .*is kept"):
-        train(toy_network(), lesson, SETTINGS, path=path)
+        teach(toy_network(), lesson, SETTINGS, path=path)
     tensors, facts = checkpoint.load(path)
     assert facts["position"]["epoch"] == 3
     assert all(torch.isfinite(values.float()).all() for values in tensors.values())
-    done = train(toy_network(), ToyLesson(), SETTINGS, path=path)
+    done = teach(toy_network(), ToyLesson(), SETTINGS, path=path)
     assert len(done.curve) == 6
 
 
@@ -116,7 +116,7 @@ def test_spoilt_weights_are_not_saved(tmp_path: Path, monkeypatch: pytest.Monkey
     settings = replace(SETTINGS)
     object.__setattr__(settings, "learning_rate", torch.inf)  # which Settings would refuse
     with pytest.raises(SegueError, match="nothing was saved yet"):
-        train(toy_network(), ToyLesson(), settings, path=path)
+        teach(toy_network(), ToyLesson(), settings, path=path)
     assert not path.exists()
 
 
@@ -156,7 +156,7 @@ def test_float32_is_not_rounded_to_tf32(tmp_path: Path, monkeypatch: pytest.Monk
             return super().validate(network)
 
     settings = replace(SETTINGS, epochs=1)
-    train(toy_network(), Watching(), settings, path=tmp_path / "c.safetensors")
+    teach(toy_network(), Watching(), settings, path=tmp_path / "c.safetensors")
     assert seen == [False] * 6
     assert torch.backends.cudnn.allow_tf32
 
@@ -169,9 +169,9 @@ def test_mixed_precision_learns_too_and_keeps_float32_weights(
     network, whole = toy_network(), toy_network()
     path = tmp_path / "c.safetensors"
     with pytest.raises(KeyboardInterrupt):
-        train(network, ToyLesson(stop_at=(4, 0)), settings, path=path)
-    done = train(network, ToyLesson(), settings, path=path)
-    expected = train(whole, ToyLesson(), settings, path=tmp_path / "whole.safetensors")
+        teach(network, ToyLesson(stop_at=(4, 0)), settings, path=path)
+    done = teach(network, ToyLesson(), settings, path=path)
+    expected = teach(whole, ToyLesson(), settings, path=tmp_path / "whole.safetensors")
     assert done.curve[-1]["train_loss"] < 0.8 * done.curve[0]["train_loss"]
     assert {values.dtype for values in network.state_dict().values()} == {torch.float32}
     assert curve_of(done.curve) == curve_of(expected.curve)
@@ -179,7 +179,7 @@ def test_mixed_precision_learns_too_and_keeps_float32_weights(
 
 def test_damaged_checkpoints_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "c.safetensors"
-    train(toy_network(), ToyLesson(), SETTINGS, path=path)
+    teach(toy_network(), ToyLesson(), SETTINGS, path=path)
     content = path.read_bytes()
     flipped = bytearray(content)
     flipped[-3] ^= 1
@@ -187,28 +187,28 @@ def test_damaged_checkpoints_are_refused(tmp_path: Path) -> None:
     for damaged in (bytes(flipped), words, content[:-100], b"", b"\xff" * 64):
         path.write_bytes(damaged)
         with pytest.raises(WeightsError, match=r"whole checkpoint.*Remove this file"):
-            train(toy_network(), ToyLesson(), SETTINGS, path=path)
+            teach(toy_network(), ToyLesson(), SETTINGS, path=path)
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "c.safetensors"
-    train(toy_network(), ToyLesson(), SETTINGS, path=path)
+    teach(toy_network(), ToyLesson(), SETTINGS, path=path)
     with pytest.raises(WeightsError, match="checkpoint of this network"):
-        train(torch.nn.Sequential(torch.nn.Linear(6, 1)), ToyLesson(), SETTINGS, path=path)
+        teach(torch.nn.Sequential(torch.nn.Linear(6, 1)), ToyLesson(), SETTINGS, path=path)
 
 
 SCRIPT = """
 import json, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from toys import ToyLesson, toy_network
-from segue.training.loop import Settings, train
+from toys import ToyLesson, teach, toy_network
+from segue.training.loop import Settings
 from segue.training.parallel import join
 
 with join("cpu") as world:
     network = toy_network()
     settings = Settings(epochs=3, learning_rate=0.01, stop_on="valid_loss")
-    done = train(network, ToyLesson(world=world), settings, path=Path(sys.argv[2]), world=world)
+    done = teach(network, ToyLesson(world=world), settings, path=Path(sys.argv[2]), world=world)
     if world.main:
         weights = [values.tolist() for values in network.state_dict().values()]
         Path(sys.argv[3]).write_text(json.dumps([world.size, done.curve, weights]))
@@ -233,7 +233,7 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
     size, curve, weights = json.loads((tmp_path / "out.json").read_text())
     alone = toy_network()
     settings = Settings(epochs=3, learning_rate=0.01, stop_on="valid_loss")
-    expected = train(alone, ToyLesson(), settings, path=tmp_path / "alone.safetensors")
+    expected = teach(alone, ToyLesson(), settings, path=tmp_path / "alone.safetensors")
     assert size == 2
     for mine, theirs in zip(curve, expected.curve, strict=True):
         assert mine["train_loss"] == pytest.approx(theirs["train_loss"], abs=1e-6)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from segue.seeds import generator
+from segue.training.gradient import GradientLearner
+from segue.training.loop import Point, Settings, Trained, Watch, train
 from segue.training.parallel import World
 
 
@@ -55,3 +58,18 @@ class ToyLesson:
         loss = nn.functional.binary_cross_entropy_with_logits(logits, self.y[40:])
         right = ((logits > 0) == self.y[40:]).float()
         return {"valid_loss": float(loss), "valid_auc": float(right.mean())}
+
+
+def teach(
+    network: nn.Module,
+    lesson: ToyLesson,
+    settings: Settings,
+    *,
+    path: Path,
+    world: World | None = None,
+    watch: Watch | None = None,
+    tell: Callable[[list[Point]], None] | None = None,
+) -> Trained:
+    """Train by gradients."""
+    learner = GradientLearner(network, lesson, settings, world)
+    return train(learner, lesson, settings, path=path, world=world, watch=watch, tell=tell)

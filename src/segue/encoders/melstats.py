@@ -6,13 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from segue.audio.frontends import FrontEnd, preset
 from segue.card import EncoderCard, ExcerptSpec
 from segue.encoders.protocol import Encoder, Samples, Vectors
-
-WINDOW_FRAMES = 64  # about 1.5 s
+from segue.encoders.windows import WINDOW_FRAMES, window_features
 
 
 class MelStatsEncoder(Encoder):
@@ -58,25 +56,3 @@ class MelStatsEncoder(Encoder):
             samples = torch.from_numpy(np.ascontiguousarray(chunk))[None].to(self.device)
             windows = window_features(self.front_end(samples)[0])
             return windows.mean(dim=0).float().cpu().numpy()
-
-
-def window_features(frames: Tensor, size: int = WINDOW_FRAMES) -> Tensor:
-    """Window-level features (windows, 4 d) of frames (t, d): mean, variance, maximum, minimum.
-
-    Examples
-    --------
-    >>> window_features(torch.ones(130, 3)).shape
-    torch.Size([2, 12])
-    """
-    size = min(size, len(frames))
-    whole = len(frames) // size
-    windows = frames[: whole * size].double().reshape(whole, size, -1)
-    return torch.cat(
-        [
-            windows.mean(dim=1),
-            windows.var(dim=1, correction=0),
-            windows.amax(dim=1),
-            windows.amin(dim=1),
-        ],
-        dim=1,
-    )

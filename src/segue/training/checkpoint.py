@@ -1,7 +1,7 @@
 """A training run on disk: one safetensors file that holds all of it, written in one step.
 
-Network, best network and optimiser are tensors; all else is JSON in the file's metadata, with a
-digest over both. Nothing in it can run code.
+Network, best network and the learner's memory are tensors; all else is JSON in the file's metadata,
+with a digest over both. Nothing in it can run code.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn, optim
 from segue.errors import WeightsError
 from segue.files import write_atomically
 
-FORMAT = 1
+FORMAT = 2
 Tensors = dict[str, Tensor]
 
 

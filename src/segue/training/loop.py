@@ -1,4 +1,4 @@
-"""The training loop: one step function, epochs, early stopping, checkpoints. Any network, any task.
+"""The training loop: epochs, early stopping, checkpoints. Any learner, any task.
 
 Whatever is random is drawn from (seed, epoch, step, process) and nothing else, so there is no
 generator's state to keep: a run that was killed and goes on makes the same steps, bit for bit on a
@@ -13,13 +13,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar, get_args
+from typing import Any, Generic, Literal, Protocol, TypeVar, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from segue.errors import SegueError, UsageError
-from segue.seeds import derive
 from segue.training import checkpoint
 from segue.training.parallel import World, full_float32
 
@@ -29,15 +28,17 @@ Precision = Literal["float32", "bfloat16", "float16"]
 Point = dict[str, float]
 Watch = Callable[[str, int, int], None]
 B = TypeVar("B")
+Given = TypeVar("Given", covariant=True)
+Taken = TypeVar("Taken", contravariant=True)
 
 MAX_RATE = 1e30
-"""Steps of more are no numbers to Adam."""
+"""Steps of more are no numbers in single precision."""
 
 SAVE_SECONDS = 300.0
 """Within an epoch, too, no more work than this is lost."""
 
 
-class Lesson(Protocol[B]):
+class Lesson(Protocol[Given]):
     """What the loop must know of a task.
 
     Attributes
@@ -48,14 +49,38 @@ class Lesson(Protocol[B]):
 
     steps: int
 
-    def batches(self, epoch: int, skip: int) -> Iterator[B]:
+    def batches(self, epoch: int, skip: int) -> Iterator[Given]:
         """This process's batches of an epoch from ``skip`` on: a function of the epoch alone."""
-
-    def loss(self, network: nn.Module, batch: B) -> Tensor:
-        """Mean loss of a batch, of which every process has equally much."""
 
     def validate(self, network: nn.Module) -> Mapping[str, float]:
         """Scores of the network on held-out data, the same on every process."""
+
+
+class Learner(Protocol[Taken]):
+    """A network and the way it learns from a batch.
+
+    Attributes
+    ----------
+    network : Module
+        Its state is kept, and that of the best epoch restored in place at the end.
+    """
+
+    network: nn.Module
+
+    def step(self, batch: Taken, *, epoch: int, step: int) -> float:
+        """Learn from one batch; the mean loss before, over all processes.
+
+        Whatever is random is drawn from the seed, ``epoch`` and ``step`` alone.
+        """
+
+    def tensors(self) -> checkpoint.Tensors:
+        """What learning goes on with beyond the network: the optimiser's state."""
+
+    def facts(self) -> dict[str, Any]:
+        """The same, as far as it is JSON."""
+
+    def restore(self, tensors: checkpoint.Tensors, facts: Mapping[str, Any]) -> None:
+        """Go back to what these two said."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +92,7 @@ class Settings:
     epochs : int
         The most there will be.
     learning_rate : float
-        Of Adam (Kingma and Ba 2015), constant.
+        Of the learner's steps, constant.
     patience : int
         Epochs without a better score after which training stops.
     stop_on : str
@@ -170,7 +195,7 @@ class Trained:
 
 
 def train(
-    network: nn.Module,
+    learner: Learner[B],
     lesson: Lesson[B],
     settings: Settings,
     *,
@@ -179,12 +204,12 @@ def train(
     watch: Watch | None = None,
     tell: Callable[[list[Point]], None] | None = None,
 ) -> Trained:
-    """Train a network; run again with the same arguments, it goes on where it stopped.
+    """Train; run again with the same arguments, it goes on where it stopped.
 
     Parameters
     ----------
-    network : Module
-        Changed in place; at the end it has the weights of the best epoch.
+    learner : Learner
+        Its network is changed in place; at the end it has the weights of the best epoch.
     lesson : Lesson
     settings : Settings
     path : Path
@@ -215,14 +240,16 @@ def train(
     ...         return (network(batch) - 2 * batch).square().mean()
     ...     def validate(self, network):
     ...         return {"valid_loss": float(self.loss(network, torch.ones(1, 1)))}
+    >>> from segue.training.gradient import GradientLearner
     >>> settings = Settings(epochs=50, learning_rate=0.1, stop_on="valid_loss")
+    >>> learner = GradientLearner(nn.Linear(1, 1), Double(), settings)
     >>> path = Path(tempfile.mkdtemp()) / "checkpoint.safetensors"
-    >>> done = train(nn.Linear(1, 1), Double(), settings, path=path)
+    >>> done = train(learner, Double(), settings, path=path)
     >>> done.curve[done.best_epoch - 1]["valid_loss"] < 0.01
     True
     """
     world = world or World()
-    run = _Run(world.prepare(network), settings, world, path)
+    run = _Run(learner, settings, world, path)
     run.restore()
     with full_float32():
         while not run.position.finished(settings):
@@ -234,22 +261,17 @@ def train(
     return Trained(run.position.curve, run.position.best_epoch)
 
 
-class _Run:
-    """A network with its optimiser, its position and its best weights so far."""
+class _Run(Generic[B]):
+    """A learner with its position and its best weights so far."""
 
-    def __init__(self, network: nn.Module, settings: Settings, world: World, path: Path) -> None:
-        self.network = network
-        self.spread = world.spread(network)
+    def __init__(self, learner: Learner[B], settings: Settings, world: World, path: Path) -> None:
+        self.learner = learner
+        self.network = learner.network
         self.settings = settings
         self.world = world
         self.path = path
         self.position = Position()
         self.best: checkpoint.Tensors = {}
-        self.optimiser = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
-        # float16 has so little range that small gradients vanish unless the loss is scaled up
-        self.scaler = torch.amp.GradScaler(
-            world.device.type, enabled=settings.precision == "float16"
-        )
         self.saved = time.monotonic()
 
     def restore(self) -> None:
@@ -259,9 +281,8 @@ class _Run:
         tensors, facts = checkpoint.load(self.path)
         network = checkpoint.below("network", tensors)
         checkpoint.restore_network(self.network, network, source=self.path)
-        checkpoint.restore_optimiser(self.optimiser, checkpoint.below("optimiser", tensors))
+        self.learner.restore(checkpoint.below("learner", tensors), facts["learner"])
         self.best = checkpoint.below("best", tensors)
-        self.scaler.load_state_dict(facts["scaler"])
         self.position = Position(**facts["position"])
 
     def save(self) -> None:
@@ -271,16 +292,16 @@ class _Run:
             tensors = {
                 **checkpoint.prefixed("network", self.network.state_dict()),
                 **checkpoint.prefixed("best", self.best),
-                **checkpoint.prefixed("optimiser", checkpoint.optimiser_tensors(self.optimiser)),
+                **checkpoint.prefixed("learner", self.learner.tensors()),
             }
-            facts = {"position": asdict(self.position), "scaler": self.scaler.state_dict()}
+            facts = {"position": asdict(self.position), "learner": self.learner.facts()}
             checkpoint.save(self.path, tensors, facts)
 
     def epoch(self, lesson: Lesson[B], watch: Watch | None) -> Point:
         """The rest of the current epoch, and its point of the curve."""
         here, began = self.position, time.monotonic() - self.position.seconds
         for batch in lesson.batches(here.epoch, here.step):
-            loss = self.world.mean(self.step(lesson, batch))
+            loss = self.learner.step(batch, epoch=here.epoch, step=here.step)
             if not math.isfinite(loss):
                 raise _diverged(loss, here, self.path)
             here.loss_sum += loss
@@ -300,25 +321,9 @@ class _Run:
         train_loss = here.loss_sum / lesson.steps
         return {"epoch": here.epoch, "train_loss": train_loss, **scores, "seconds": seconds}
 
-    def step(self, lesson: Lesson[B], batch: B) -> float:
-        """One step of the optimiser; the loss before it."""
-        here, device = self.position, self.world.device
-        torch.manual_seed(
-            derive(self.settings.seed, "step", here.epoch, here.step, self.world.rank)
-        )
-        self.spread.train()
-        self.optimiser.zero_grad(set_to_none=True)
-        precision = self.settings.precision
-        with torch.autocast(device.type, getattr(torch, precision), enabled=precision != "float32"):
-            loss = lesson.loss(self.spread, batch)
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        self.scaler.step(self.optimiser)
-        self.scaler.update()
-        return float(loss.detach())
-
     def check_weights(self) -> None:
         """Refuse to keep weights that the last step has spoilt; its loss was that of before."""
-        if not all(bool(torch.isfinite(one).all()) for one in self.network.parameters()):
+        if not all(bool(torch.isfinite(one).all()) for one in self.network.state_dict().values()):
             raise _diverged(math.nan, self.position, self.path)
 
     def close_epoch(self, point: Point) -> None:

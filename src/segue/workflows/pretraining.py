@@ -40,6 +40,7 @@ from segue.training.claim import (
     write_run,
 )
 from segue.training.labels import Labels, most_frequent, read_labels, teachable
+from segue.training.gradient import GradientLearner
 from segue.training.loop import Point, Settings, Watch, train
 from segue.training.parallel import World, join
 from segue.training.samples import Clip, Rejected, decode
@@ -336,7 +337,7 @@ def _learn(job: _Job, parts: Split, run: dict[str, Any], world: World, watch: Wa
     )
     network = new_tagger(task.shares, seed=job.settings.seed)
     trained = train(
-        network,
+        GradientLearner(network, lesson, job.settings, world),
         lesson,
         job.settings,
         path=job.out / WORK / CHECKPOINT,
