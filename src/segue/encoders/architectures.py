@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segue.audio.frontends import preset
-from segue.card import EncoderCard, ExcerptSpec, FrontEndSpec
+from segue.card import EncoderCard
+from segue.encoders import convnet, joint
 from segue.encoders.convnet import LAYERS, MAPS, ConvNet, ConvNetEncoder
+from segue.encoders.joint import JointSpec
 from segue.encoders.protocol import Encoder
 
 Tensors = dict[str, NDArray[np.float32]]
@@ -26,26 +27,49 @@ class Architecture:
     ----------
     layers : tuple of int
         Layers that can be asked for; empty where there is one output.
-    width : int
-        Features of a layer.
-    front_end : FrontEndSpec
-        What it hears; only the reference level is a folder's own.
-    excerpt : ExcerptSpec
+    dim : callable
+        (card, layers) -> number of features.
+    expected : callable
+        A folder's card -> what it must be, with the architecture's own values in the place of
+        all that decides a feature and is not a folder's own; ValueError where it makes no sense.
     shapes : callable
-        Number of tags -> the shape of every tensor.
+        (card, number of tags) -> the shape of every tensor.
     build : callable
         (card, tensors, tags, device) -> encoder.
+    said : tuple of str
+        Tensors that only say tags: no feature depends on them, so the card's digest leaves them
+        out.
     """
 
     layers: tuple[int, ...]
-    width: int
-    front_end: FrontEndSpec
-    excerpt: ExcerptSpec
-    shapes: Callable[[int], Shapes]
+    dim: Callable[[EncoderCard, tuple[int, ...]], int]
+    expected: Callable[[EncoderCard], EncoderCard]
+    shapes: Callable[[EncoderCard, int], Shapes]
     build: Callable[[EncoderCard, Tensors, tuple[str, ...], str], Encoder]
+    said: tuple[str, ...] = ()
+
+    def deciding(self, tensors: Tensors) -> Tensors:
+        """The tensors that features depend on."""
+        return {name: values for name, values in tensors.items() if name not in self.said}
 
 
-def _convnet_shapes(tags: int) -> Shapes:
+def _convnet_dim(card: EncoderCard, layers: tuple[int, ...]) -> int:
+    return MAPS * len(layers)
+
+
+def _convnet_card(card: EncoderCard) -> EncoderCard:
+    level = card.front_end.reference_db  # that of the music it was trained on
+    return replace(
+        card,
+        layers=LAYERS,
+        dim=_convnet_dim(card, LAYERS),
+        settings=(),
+        front_end=replace(convnet.FRONT_END, reference_db=level),
+        excerpt=convnet.EXCERPT,
+    )
+
+
+def _convnet_shapes(card: EncoderCard, tags: int) -> Shapes:
     body = {
         f"body.{name}": tuple(values.shape)
         for name, values in ConvNet().state_dict().items()
@@ -62,16 +86,44 @@ def _convnet(card: EncoderCard, tensors: Tensors, tags: tuple[str, ...], device:
         if name.startswith("body.")
     }
     network.load_state_dict(body, strict=False)  # every name was checked against the shapes
-    return ConvNetEncoder(card, network, tag_names=tags, device=device)
+    says = tensors["tags.weight"], tensors["tags.bias"]
+    return ConvNetEncoder(card, network, tag_names=tags, says=says, device=device)
+
+
+def _joint_dim(card: EncoderCard, layers: tuple[int, ...]) -> int:
+    return JointSpec.of(card).width
+
+
+def _joint_card(card: EncoderCard) -> EncoderCard:
+    spec = JointSpec.of(card)
+    own = replace(card, layers=(), dim=spec.width)
+    # what another encoder's vectors hear is compared with that encoder when it is built
+    return own if spec.base else replace(own, front_end=joint.FRONT_END, excerpt=joint.EXCERPT)
+
+
+def _joint(card: EncoderCard, tensors: Tensors, tags: tuple[str, ...], device: str) -> Encoder:
+    # the registry knows this list of architectures, so it can only be asked from here when needed
+    from segue.encoders.registry import encoder
+
+    named = JointSpec.of(card).base
+    base = encoder(named, device=device) if named else None
+    return joint.joint_encoder(card, tensors, tags, device, base)
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {
     "convnet": Architecture(
         layers=LAYERS,
-        width=MAPS,
-        front_end=preset("choi2017"),
-        excerpt=ExcerptSpec(seconds=29.0, short="tile"),
+        dim=_convnet_dim,
+        expected=_convnet_card,
         shapes=_convnet_shapes,
         build=_convnet,
+    ),
+    "warp": Architecture(
+        layers=(),
+        dim=_joint_dim,
+        expected=_joint_card,
+        shapes=joint.joint_shapes,
+        build=_joint,
+        said=(joint.LABELS,),
     ),
 }

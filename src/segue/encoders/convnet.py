@@ -10,14 +10,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from segue.audio.frontends import FrontEnd
-from segue.card import EncoderCard
+from segue.audio import Audio
+from segue.audio.frontends import FrontEnd, preset
+from segue.card import EncoderCard, ExcerptSpec
 from segue.encoders.protocol import Encoder, Samples, Vectors
 
 MAPS = 32
 LAYERS = (1, 2, 3, 4, 5)
 # (frequency, time): the released code's; the paper's figure has sizes that do not fit 96 bands
 POOLS = ((2, 4), (3, 4), (2, 5), (2, 4), (4, 4))
+FRONT_END = preset("choi2017")
+EXCERPT = ExcerptSpec(seconds=29.0, short="tile")
 
 
 class ConvNet(nn.Module):
@@ -128,6 +131,8 @@ class ConvNetEncoder(Encoder):
         With frozen statistics; only the layers needed are computed.
     tag_names : sequence of str
         What it was taught to say, where that is known.
+    says : pair of arrays, optional
+        Weights (tags, 32) and biases (tags,) of the output that says them, over the last layer.
     device : str
     """
 
@@ -137,10 +142,12 @@ class ConvNetEncoder(Encoder):
         network: ConvNet,
         *,
         tag_names: Sequence[str] = (),
+        says: tuple[Vectors, Vectors] | None = None,
         device: str = "cpu",
     ) -> None:
         self.card = card
         self.tag_names = tuple(tag_names)
+        self.says = says
         self.device = device
         self.front_end = FrontEnd(card.front_end).to(device).eval()
         self.network = network.fused().to(device)
@@ -165,3 +172,25 @@ class ConvNetEncoder(Encoder):
             outputs = self.network(self.front_end(samples), depth=max(self.card.layers))
             chosen = [outputs[layer - 1] for layer in self.card.layers]
             return torch.cat(chosen, dim=1).float().cpu().numpy()
+
+    def tags(self, audio: Audio) -> list[tuple[str, float]]:
+        """Tags of one clip with their probabilities, averaged over its chunks, likeliest first.
+
+        Raises
+        ------
+        UsageError
+            When the audio is at another rate than the card's, or the network has no tags.
+        """
+        if self.says is None:
+            return super().tags(audio)
+        weights, biases = (values.astype(np.float64) for values in self.says)
+        with torch.inference_mode():
+            tops = [
+                self.network.top(
+                    self.front_end(torch.from_numpy(np.stack([chunk])).to(self.device))
+                )
+                for chunk in self.chunks_of(audio)
+            ]
+            logits = torch.cat(tops).double().cpu().numpy() @ weights.T + biases
+        scores = (1.0 / (1.0 + np.exp(-logits))).mean(axis=0).tolist()
+        return sorted(zip(self.tag_names, scores, strict=True), key=lambda one: -one[1])

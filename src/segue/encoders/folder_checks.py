@@ -40,6 +40,7 @@ class Facts:
     card: EncoderCard
     tags: tuple[str, ...]
     training: Mapping[str, Any]
+    whole_sha256: str | None
 
 
 def check_name(name: str, *, source: str | Path | None = None) -> str:
@@ -144,7 +145,13 @@ def read_facts(folder: Path) -> Facts:
             fix="Use the version of segue that wrote this folder",
             source=path,
         )
-    return Facts(architecture=architecture, card=card, tags=tags, training=training)
+    return Facts(
+        architecture=architecture,
+        card=card,
+        tags=tags,
+        training=training,
+        whole_sha256=facts.get("whole_sha256"),
+    )
 
 
 def _card(facts: Any, kind: Architecture) -> EncoderCard:
@@ -159,16 +166,7 @@ def _card(facts: Any, kind: Architecture) -> EncoderCard:
     # compared, not converted: an integer may be too large for any float
     if type(level) not in (int, float) or not -MAX_LEVEL_DB <= level <= MAX_LEVEL_DB:
         raise ValueError(f"a reference level of {level!r:.80}")
-    expected = replace(
-        card,
-        version=1,
-        dim=kind.width * max(1, len(kind.layers)),
-        layers=kind.layers,
-        settings=(),
-        calibration_sha256=None,
-        front_end=replace(kind.front_end, reference_db=level),
-        excerpt=kind.excerpt,
-    )
+    expected = replace(kind.expected(card), version=1, calibration_sha256=None)
     # as text, in which 1, 1.0 and true differ, as they do in the digest
     if canonical_json(card.to_json()) != canonical_json(expected.to_json()):
         differences = "; ".join(expected.differences(card)) or "a number written as another kind"

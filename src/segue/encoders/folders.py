@@ -88,12 +88,11 @@ class EncoderFolder:
 
     def same_as(self, other: EncoderFolder) -> bool:
         """Whether another copy says the same of the same tensors."""
-        return (self.architecture, self.card, self.tags, self.training) == (
-            other.architecture,
-            other.card,
-            other.tags,
-            other.training,
+        mine, theirs = (
+            (one.architecture, one.card, one.tags, one.training, tensor_digest(one.tensors))
+            for one in (self, other)
         )
+        return mine == theirs
 
     def build(
         self, *, layers: Sequence[int] = (), chunks: int | None = 1, device: str = "cpu"
@@ -104,7 +103,7 @@ class EncoderFolder:
         card = replace(
             self.card,
             layers=asked,
-            dim=kind.width * max(1, len(asked)),
+            dim=kind.dim(self.card, asked),
             excerpt=replace(self.card.excerpt, chunks=chunks),
         )
         return kind.build(card, self.tensors, self.tags, device)
@@ -165,15 +164,11 @@ def open_folder(path: str | Path) -> EncoderFolder:
     path = _expanded(path)
     facts = read_facts(path)
     tensors = read_tensors(path / WEIGHTS)
-    shapes = ARCHITECTURES[facts.architecture].shapes(len(facts.tags))
-    check_tensors(tensors, shapes, path / WEIGHTS)
-    if tensor_digest(tensors) != facts.card.weights_sha256:
-        raise WeightsError(
-            wanted=f"tensors with SHA-256 {facts.card.weights_sha256!r:.80}",
-            got=tensor_digest(tensors),
-            fix="The folder was changed or damaged: copy it again from where it was made",
-            source=path / WEIGHTS,
-        )
+    kind = ARCHITECTURES[facts.architecture]
+    check_tensors(tensors, kind.shapes(facts.card, len(facts.tags)), path / WEIGHTS)
+    _check_digest(kind.deciding(tensors), facts.card.weights_sha256, path / WEIGHTS)
+    if kind.said:
+        _check_digest(tensors, facts.whole_sha256, path / WEIGHTS)
     return EncoderFolder(
         path=path,
         architecture=facts.architecture,
@@ -182,6 +177,17 @@ def open_folder(path: str | Path) -> EncoderFolder:
         training=facts.training,
         tensors=tensors,
     )
+
+
+def _check_digest(tensors: Tensors, wanted: str | None, source: Path) -> None:
+    got = tensor_digest(tensors)
+    if got != wanted:
+        raise WeightsError(
+            wanted=f"tensors with SHA-256 {wanted!r:.80}",
+            got=got,
+            fix="The folder was changed or damaged: copy it again from where it was made",
+            source=source,
+        )
 
 
 def _expanded(path: str | Path) -> Path:
@@ -215,15 +221,17 @@ def write_folder(
     """
     from safetensors.numpy import save
 
-    path = Path(path)
-    card = replace(card, weights_sha256=tensor_digest(tensors))
-    facts = {
+    path, kind = Path(path), ARCHITECTURES[architecture]
+    card = replace(card, weights_sha256=tensor_digest(kind.deciding(tensors)))
+    facts: dict[str, Any] = {
         "format": FORMAT,
         "architecture": architecture,
         "card": card.to_json(),
         "tags": list(tags),
         "training": training,
     }
+    if kind.said:  # of all tensors, those that only say tags too
+        facts["whole_sha256"] = tensor_digest(tensors)
     write_atomically(path / WEIGHTS, save(dict(tensors)))
     # the facts come last: a folder without them is no encoder yet
     content = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -295,11 +303,11 @@ def keep(folder: str | Path) -> EncoderFolder:
 
 
 def _renewed(target: Path, path: Path) -> EncoderFolder:
-    """An added encoder with the words and curve of another copy; the tensors are the same."""
+    """An added encoder with the words, labels and curve of another copy; features are the same."""
     contents = _contents(path)
-    if CURVE in contents:
-        write_atomically(target / CURVE, contents[CURVE])
-    write_atomically(target / FACTS, contents[FACTS])
+    for name in (CURVE, WEIGHTS, FACTS):
+        if name in contents:
+            write_atomically(target / name, contents[name])
     return open_folder(target)
 
 

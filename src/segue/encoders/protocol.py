@@ -66,6 +66,20 @@ class Encoder(ABC):
         """
         return mean_vector(self.encode_chunks(self.chunks_of(audio)))
 
+    def tags(self, audio: Audio) -> list[tuple[str, float]]:
+        """What it says of one clip: tags with scores, highest first.
+
+        Raises
+        ------
+        UsageError
+            It was not taught to say any.
+        """
+        raise UsageError(
+            wanted="an encoder that says tags",
+            got=f"{self.card.label}, which has none",
+            fix="Use one whose `segue models show` lists tags",
+        )
+
     def chunks_of(self, audio: Audio) -> list[Samples]:
         """What the encoder hears of one clip, as :meth:`encode_chunks` takes it.
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from segue.audio.frontends import FrontEnd
 from segue.card import canonical_json
 from segue.datasets import Manifest
-from segue.encoders.architectures import ARCHITECTURES
+from segue.encoders.convnet import EXCERPT, FRONT_END
 from segue.encoders.folder_checks import check_tags, check_words
 from segue.encoders.folders import (
     CURVE,
@@ -39,8 +39,8 @@ from segue.training.claim import (
     release,
     write_run,
 )
-from segue.training.labels import Labels, most_frequent, read_labels, teachable
 from segue.training.gradient import GradientLearner
+from segue.training.labels import Labels, most_frequent, read_labels, teachable
 from segue.training.loop import Point, Settings, Watch, train
 from segue.training.parallel import World, join
 from segue.training.samples import Clip, Rejected, decode
@@ -70,7 +70,6 @@ from segue.workflows.sourcetask import (
     write_encoder,
 )
 
-KIND = ARCHITECTURES["convnet"]
 MIN_TRACKS, BATCH = 20, 16
 
 
@@ -314,14 +313,14 @@ def _learn(job: _Job, parts: Split, run: dict[str, Any], world: World, watch: Wa
     if (job.out / WORK / CHECKPOINT).exists():
         check_audio(job.out, run, audio, failures)
     task = job.task(parts, keep, world, failed=len(failures))
-    size = round(KIND.excerpt.seconds * KIND.front_end.rate)
+    size = round(EXCERPT.seconds * FRONT_END.rate)
     if run.get("audio") != audio or "level" not in run:
         heard = [clips[row] for row in parts["train"]]
-        run["level"] = loudest_band(heard, KIND.front_end, size, world.device).to_json()
+        run["level"] = loudest_band(heard, FRONT_END, size, world.device).to_json()
     level = Level(**run["level"])
     if world.main:
         write_run(job.out, {**run, "audio": audio, "failures": failures})
-    front_end = replace(KIND.front_end, reference_db=level.reference_db)
+    front_end = replace(FRONT_END, reference_db=level.reference_db)
     lesson = TaggingLesson(
         clips=clips,
         labels=task.table,
@@ -369,8 +368,8 @@ def _decoded(
     outcomes = decode(
         [tracks[job.labels.rows[row]] for row in used],
         job.samples or job.out / WORK / SAMPLES,
-        rate=KIND.front_end.rate,
-        excerpt=KIND.excerpt,
+        rate=FRONT_END.rate,
+        excerpt=EXCERPT,
         workers=job.workers,
         world=world,
         progress=None if watch is None else (lambda d, r, n: watch("decoding", d + r, n)),

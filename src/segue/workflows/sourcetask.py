@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from segue import __version__
 from segue.card import EncoderCard, FrontEndSpec
-from segue.encoders.architectures import ARCHITECTURES
 from segue.encoders.calibrated import CITATION
+from segue.encoders.convnet import EXCERPT, LAYERS, MAPS
 from segue.encoders.folders import EncoderFolder, write_folder
 from segue.errors import UsageError, WeightsError
 from segue.evaluation.metrics import average_precision_macro, roc_auc_macro
@@ -29,7 +29,6 @@ from segue.training.loop import Point, Trained
 from segue.training.split import PARTS, Split
 from segue.training.tagging import Level, Tagger
 
-KIND = ARCHITECTURES["convnet"]
 SCORES, PAGE, PLOT = "scores.csv", "report.html", "plots/learning_curve.png"
 PACKAGES = ("torch", "numpy", "soundfile", "soxr")
 Scores = NDArray[np.float32]
@@ -133,10 +132,10 @@ def new_card(
     return EncoderCard(
         name=origin.name or "",
         version=1,
-        dim=KIND.width * len(KIND.layers),
+        dim=MAPS * len(LAYERS),
         front_end=front_end,
-        excerpt=KIND.excerpt,
-        layers=KIND.layers,
+        excerpt=EXCERPT,
+        layers=LAYERS,
         description=f"Five-layer convnet of Choi et al. 2017 trained on {len(task.tags)} tags "
         f"({kinds}); mean of each layer's maps; batch statistics: training's running averages",
         licence=origin.licence,
