@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from segue.evaluation.layer_sets import Blocks
+from segue.experiments.cells import folder_name
 from segue.experiments.choi2017 import page
-from segue.experiments.choi2017.cells import folder_name
 from segue.experiments.choi2017.material import Material, feature_sets, paper_splits
 from segue.experiments.choi2017.page import Done
 from segue.experiments.choi2017.reproduce import write

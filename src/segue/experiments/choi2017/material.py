@@ -13,6 +13,7 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from segue.errors import UsageError
 from segue.evaluation.layer_sets import Blocks, LayerSet, all_layer_sets
 from segue.evaluation.rows import Task as Kind
+from segue.experiments.cells import arrays_digest
 from segue.experiments.choi2017.tasks import LAYERS, MFCC
 
 Splits = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
@@ -169,3 +170,13 @@ def fold_splits(folds: NDArray[np.int64]) -> Splits:
     return [
         (np.flatnonzero(folds != one), np.flatnonzero(folds == one)) for one in np.unique(folds)
     ]
+
+
+def inputs_digest(
+    material: Material, blocks: Blocks, splits: object, settings: Mapping[str, object]
+) -> str:
+    """SHA-256 over features, labels, splits and settings: what a cell is kept under."""
+    arrays: list[Any] = [*blocks.arrays, material.y]
+    for part in splits if isinstance(splits, list | tuple) else [splits]:
+        arrays += part if isinstance(part, tuple) else (part,)
+    return arrays_digest({**settings, "blocks": list(blocks.names)}, arrays)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from segue.datasets import Manifest
 from segue.errors import UsageError
 from segue.evaluation.folds import outer_folds
+from segue.experiments.cells import folder_name
 from segue.experiments.choi2017 import page
 from segue.experiments.choi2017.audio import (
     TRAINED,
@@ -21,7 +22,6 @@ from segue.experiments.choi2017.audio import (
     read_distributed,
     read_manifest,
 )
-from segue.experiments.choi2017.cells import folder_name
 from segue.experiments.choi2017.material import Material, Splits
 from segue.experiments.choi2017.page import Done
 from segue.experiments.choi2017.released import check_there, has_released, read_released

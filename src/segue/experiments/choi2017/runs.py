@@ -17,11 +17,12 @@ from segue.evaluation.metrics import score
 from segue.evaluation.paper_grid import MARGIN, SetGrid, paper_grid
 from segue.evaluation.protocols import NestedResult
 from segue.evaluation.statistics import bootstrap_interval, mean_and_error
-from segue.experiments.choi2017.cells import Cells, inputs_digest
+from segue.experiments.cells import Cells
 from segue.experiments.choi2017.material import (
     Material,
     Splits,
     feature_sets,
+    inputs_digest,
     paper_splits,
 )
 from segue.workflows.evaluating import Watch

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from segue.card import canonical_json
-from segue.evaluation.layer_sets import Blocks
-from segue.experiments.choi2017.material import Material
 from segue.files import write_atomically
 
 logger = logging.getLogger(__name__)
@@ -22,22 +21,22 @@ logger = logging.getLogger(__name__)
 FORMAT = 1
 
 
-def inputs_digest(
-    material: Material, blocks: Blocks, splits: object, settings: Mapping[str, object]
-) -> str:
-    """SHA-256 over all that decides a number: features, labels, splits, settings.
+def arrays_digest(facts: Mapping[str, object], arrays: Iterable[ArrayLike]) -> str:
+    """SHA-256 over facts and arrays: all that decides a number.
 
     A cell kept under another digest is never used again.
+
+    Examples
+    --------
+    >>> first, other = (arrays_digest({"seed": 0}, [[1.0, x]]) for x in (2.0, 3.0))
+    >>> first == other
+    False
     """
-    state = hashlib.sha256(canonical_json([FORMAT, dict(settings)]).encode())
-    for name, array in zip(blocks.names, blocks.arrays, strict=True):
-        state.update(f"{name}{array.shape}{array.dtype}".encode())
-        state.update(np.ascontiguousarray(array).tobytes())
-    state.update(np.ascontiguousarray(material.y).tobytes())
-    arrays = splits if isinstance(splits, list | tuple) else [splits]
-    for part in arrays:
-        for rows in part if isinstance(part, tuple) else (part,):
-            state.update(b"|" + np.ascontiguousarray(rows).tobytes())
+    state = hashlib.sha256(canonical_json([FORMAT, dict(facts)]).encode())
+    for one in arrays:
+        array = np.ascontiguousarray(one)
+        state.update(f"|{array.shape}{array.dtype}".encode())
+        state.update(array.tobytes())
     return state.hexdigest()
 
 
@@ -56,7 +55,7 @@ def folder_name(target: str) -> str:
 
 
 class Cells:
-    """Finished cells of one target under one protocol.
+    """Finished cells of one table.
 
     Parameters
     ----------
