@@ -115,6 +115,17 @@ def test_blocks_do_not_change_the_answer(monkeypatch):
     np.testing.assert_array_equal(whole[1], blocks[1])
 
 
+def test_tiles_of_rows_do_not_change_the_answer(monkeypatch):
+    X, queries = np.split(np.random.default_rng(5).standard_normal((150, 6)), [130])
+    index = ExactIndex.build(X, names(130))
+    whole = index.query(queries, 7)
+    for tile in (1, 60, 6 * 64):
+        monkeypatch.setattr(distance_module, "_TILE", tile)
+        again = index.query(queries, 7)
+        np.testing.assert_array_equal(again[0], whole[0])
+        np.testing.assert_array_equal(again[1], whole[1])
+
+
 def test_the_process_wide_thread_setting_is_put_back():
     import faiss
 

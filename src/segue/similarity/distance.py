@@ -27,6 +27,8 @@ Codes = NDArray[np.int64]
 
 # one block of queries against all rows holds at most this many pairs (16 MiB of float32)
 _PAIRS = 2**22
+# rows that one L1 pass reads again for each query stay in the cache (4 MiB of float32)
+_TILE = 2**20
 _EPSILON = float(np.finfo(np.float32).eps)
 
 
@@ -96,8 +98,14 @@ class Space:
             "l2": faiss.METRIC_L2,
             "cosine": faiss.METRIC_INNER_PRODUCT,
         }[self.metric]
+        n, d = self.coarse.shape
+        table = np.empty((len(queries.coarse), n), dtype=np.float32)
+        # L2 and cosine are matrix products, which divide their work themselves
+        step = max(1, _TILE // d) if self.metric == "l1" else n
         with _faiss_threads(threads):
-            table: Floats32 = faiss.pairwise_distances(queries.coarse, self.coarse, kind)
+            for start in range(0, n, step):
+                tile = slice(start, start + step)
+                table[:, tile] = faiss.pairwise_distances(queries.coarse, self.coarse[tile], kind)
         return np.float32(1) - table if self.metric == "cosine" else table
 
     def _margin(self, approximate: Floats32, norm: float) -> Floats:
