@@ -19,6 +19,7 @@ from segue.encoders.folders import (
     packaged_folder,
     split_layers,
 )
+from segue.encoders.melblocks import MelBlocksEncoder
 from segue.encoders.melstats import MelStatsEncoder
 from segue.encoders.mfcc import MfccEncoder
 from segue.encoders.protocol import Encoder, checked_device
@@ -46,6 +47,7 @@ class Entry:
 ENCODERS: tuple[Entry, ...] = (
     Entry("mfcc", "20 MFCC with differences, mean and deviation (120)", MfccEncoder),
     Entry("melstats", "Hamel 2013: statistics of 200 log-mel bands (800)", MelStatsEncoder),
+    Entry("melblocks", "Block-level patterns of 200 log-mel bands (5125)", MelBlocksEncoder),
     Entry("random-convnet", "Choi 2017's convnet, untrained (32 a layer)", random_convnet, LAYERS),
     Entry(
         "choi2017-msd",
