@@ -14,16 +14,16 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from multiprocessing.context import BaseContext
 from types import ModuleType
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from segue.encoders import Encoder
 from segue.errors import SegueError
-from segue.extraction.worker import Outcome, Recipe, Task, file_facts, process
+from segue.extraction.worker import Built, Outcome, Task, Work, file_facts
 from segue.store import Failure
 
 BATCH = 8  # tracks a worker takes at once: what a GPU batch needs, little to lose in a crash
 
-_encoder: Encoder | None = None  # one per worker process, built once
+_recipe: Work[Any] | None = None  # one per worker process
+_encoder: Any = None  # what it builds, once
 _problem = ""  # why it could not be built
 
 P = ParamSpec("P")
@@ -37,14 +37,14 @@ def available_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def run_here(tasks: Iterable[Task], encoder: Encoder) -> Iterator[list[Outcome]]:
+def run_here(tasks: Iterable[Task], recipe: Work[Built], encoder: Built) -> Iterator[list[Outcome]]:
     """Outcomes of all tasks, computed in this process."""
     stream = iter(tasks)
     while batch := list(islice(stream, BATCH)):
-        yield process(batch, encoder)
+        yield recipe.process(batch, encoder)
 
 
-def run_pool(tasks: Iterable[Task], recipe: Recipe, *, workers: int) -> Iterator[list[Outcome]]:
+def run_pool(tasks: Iterable[Task], recipe: Work[Any], *, workers: int) -> Iterator[list[Outcome]]:
     """Outcomes of all tasks from worker processes, in order of completion.
 
     When a worker dies, as a decoder can make it, the batches in flight are run again track by
@@ -86,7 +86,7 @@ def run_pool(tasks: Iterable[Task], recipe: Recipe, *, workers: int) -> Iterator
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _one_by_one(tasks: Sequence[Task], recipe: Recipe) -> Iterator[list[Outcome]]:
+def _one_by_one(tasks: Sequence[Task], recipe: Work[Any]) -> Iterator[list[Outcome]]:
     pool = _start(recipe, 1)
     try:
         for task in tasks:
@@ -109,7 +109,7 @@ def _context() -> BaseContext:
     return context
 
 
-def _start(recipe: Recipe, workers: int) -> ProcessPoolExecutor:
+def _start(recipe: Work[Any], workers: int) -> ProcessPoolExecutor:
     """A pool whose workers are known to start."""
     level = logging.getLogger("segue").getEffectiveLevel()
     pool = ProcessPoolExecutor(
@@ -141,8 +141,8 @@ def _submit(
         sys.modules["__main__"] = main
 
 
-def _prepare(recipe: Recipe, log_level: int) -> None:
-    global _encoder, _problem
+def _prepare(recipe: Work[Any], log_level: int) -> None:
+    global _recipe, _encoder, _problem
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
@@ -151,7 +151,7 @@ def _prepare(recipe: Recipe, log_level: int) -> None:
     logging.getLogger("segue").setLevel(log_level)
     torch.set_num_threads(1)  # one worker a processor: more threads would only fight
     try:
-        _encoder = recipe.build()
+        _recipe, _encoder = recipe, recipe.build()
     except Exception as error:  # told to the parent by _probe, whatever it is
         _problem = f"{type(error).__name__}: {error}"
 
@@ -169,6 +169,6 @@ def _probe() -> str:
 
 
 def _work(tasks: list[Task]) -> list[Outcome]:
-    if _encoder is None:
+    if _recipe is None:
         raise RuntimeError("worker was not prepared")
-    return process(tasks, _encoder)
+    return _recipe.process(tasks, _encoder)

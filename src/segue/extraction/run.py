@@ -1,4 +1,4 @@
-"""Fill a feature table: skip what is done, quarantine what is bad, keep what is finished."""
+"""Fill a table: skip what is done, quarantine what is bad, keep what is finished."""
 
 from __future__ import annotations
 
@@ -7,13 +7,22 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from segue.datasets import Manifest
 from segue.encoders import Encoder
 from segue.errors import AudioError, UsageError
 from segue.extraction.pool import available_cpus, run_here, run_pool
-from segue.extraction.worker import Outcome, Recipe, Task, content_hash, file_facts
-from segue.store import Failure, FeatureTable, FileFacts, Row, Stored, content_key
+from segue.extraction.worker import (
+    Built,
+    Outcome,
+    Recipe,
+    Task,
+    Work,
+    content_hash,
+    file_facts,
+)
+from segue.store import Contents, Failure, FeatureTable, FileFacts, Row, Stored, content_key
 
 log = logging.getLogger(__name__)
 
@@ -24,23 +33,40 @@ MOVED_AT_ONCE = 256
 Progress = Callable[[int, int, int], None]
 
 
+class Table(Protocol):
+    """What is filled: a table of features or of frames."""
+
+    def contents(self) -> Contents:
+        """Latest row and failure of every place."""
+
+    def rows_of(self, rows: Sequence[Stored], /) -> list[Row]:
+        """Stored rows as they were appended."""
+
+    def append(self, row: Row, /) -> None:
+        """Add a row; it may wait for :meth:`flush`."""
+
+    def flush(self) -> None:
+        """Write the rows that wait."""
+
+    def fail(self, failure: Failure, /) -> None:
+        """Add a failure to the quarantine list."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EmbedReport:
-    """What an embedding run did; the three counts add up to ``total``.
+class FillReport:
+    """What a run did; the three counts add up to ``total``.
 
     Attributes
     ----------
-    table : FeatureTable
     total : int
         Tracks in the manifest.
     computed, reused, quarantined : int
-        Embedded now; stored already (also under another name); refused, now or before.
+        Written now; stored already (also under another name); refused, now or before.
     failures : tuple of Failure
         The quarantined tracks and their reasons.
     seconds : float
     """
 
-    table: FeatureTable
     total: int
     computed: int
     reused: int
@@ -51,6 +77,18 @@ class EmbedReport:
     def by_stage(self) -> dict[str, int]:
         """Quarantined tracks by stage."""
         return dict(Counter(failure.stage for failure in self.failures).most_common())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbedReport(FillReport):
+    """What an embedding run did, and to which table.
+
+    Attributes
+    ----------
+    table : FeatureTable
+    """
+
+    table: FeatureTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +112,7 @@ class Plan:
     sizes: set[int]
 
 
-def plan(manifest: Manifest, table: FeatureTable, *, retry_failed: bool = False) -> Plan:
+def plan(manifest: Manifest, table: Table, *, retry_failed: bool = False) -> Plan:
     """Sort a manifest's tracks into finished, known to fail, and to do.
 
     A track is finished when the latest written of its place is a row, and the file is unchanged. A
@@ -136,6 +174,37 @@ def extract(
     KeyboardInterrupt
         Passed on after everything finished so far has been written.
     """
+    done = fill(
+        manifest,
+        table,
+        recipe,
+        encoder=encoder,
+        workers=workers,
+        retry_failed=retry_failed,
+        progress=progress,
+    )
+    return EmbedReport(
+        table=table,
+        total=done.total,
+        computed=done.computed,
+        reused=done.reused,
+        quarantined=done.quarantined,
+        failures=done.failures,
+        seconds=done.seconds,
+    )
+
+
+def fill(
+    manifest: Manifest,
+    table: Table,
+    recipe: Work[Built],
+    *,
+    encoder: Built | None = None,
+    workers: int | None = None,
+    retry_failed: bool = False,
+    progress: Progress | None = None,
+) -> FillReport:
+    """What :func:`extract` does, for any table and whatever a recipe makes of a track."""
     todo = plan(manifest, table, retry_failed=retry_failed)
     run = _Run(table, todo, len(manifest), progress)
     processes = _workers(workers, len(todo.tasks), recipe)
@@ -152,9 +221,7 @@ def extract(
 class _Run:
     """The state of one run: what was written, what is counted."""
 
-    def __init__(
-        self, table: FeatureTable, todo: Plan, total: int, progress: Progress | None
-    ) -> None:
+    def __init__(self, table: Table, todo: Plan, total: int, progress: Progress | None) -> None:
         self.table = table
         self.todo = todo
         self.total = total
@@ -212,9 +279,8 @@ class _Run:
             done = self.todo.finished + self.moved + self.computed
             self.progress(done, len(self.failures), self.total)
 
-    def report(self) -> EmbedReport:
-        return EmbedReport(
-            table=self.table,
+    def report(self) -> FillReport:
+        return FillReport(
             total=self.total,
             computed=self.computed,
             reused=self.todo.finished + self.moved,
@@ -231,7 +297,7 @@ def _hash(task: Task) -> str | None:
         return None  # the worker meets the same and says why
 
 
-def _workers(asked: int | None, tasks: int, recipe: Recipe) -> int:
+def _workers(asked: int | None, tasks: int, recipe: Work[Any]) -> int:
     if asked is not None and asked < 1:
         raise UsageError(wanted="at least one worker", got=str(asked), fix="Use --workers 1")
     if asked is not None:
@@ -242,9 +308,9 @@ def _workers(asked: int | None, tasks: int, recipe: Recipe) -> int:
 
 
 def _outcomes(
-    tasks: Iterable[Task], recipe: Recipe, encoder: Encoder | None, workers: int
+    tasks: Iterable[Task], recipe: Work[Built], encoder: Built | None, workers: int
 ) -> Generator[list[Outcome]]:
     if workers == 1:
-        yield from run_here(tasks, encoder or recipe.build())
+        yield from run_here(tasks, recipe, encoder or recipe.build())
     else:
         yield from run_pool(tasks, recipe, workers=workers)

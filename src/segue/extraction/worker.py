@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -16,13 +17,40 @@ from segue.audio import Audio, check_samples, load, stream
 from segue.card import EncoderCard
 from segue.datasets import Track
 from segue.encoders import Encoder, encoder
-from segue.encoders.protocol import Samples, counts, fit_length, mean_vector, split
+from segue.encoders.protocol import Samples, Vectors, counts, fit_length, mean_vector, split
 from segue.errors import AudioError, UnreadableAudioError
 from segue.store import Failure, FileFacts, Row, content_key
 
 log = logging.getLogger(__name__)
 
 HASH_BLOCK = 2**20
+
+Built = TypeVar("Built")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A track to embed, with the hash of its content where that is known already."""
+
+    track: Track
+    sha256: str | None = None
+
+
+Outcome = Row | Failure
+
+
+class Work(Protocol[Built]):
+    """What a worker process is sent: how to build what it works with, and what to do with it."""
+
+    @property
+    def device(self) -> str:
+        """``"cpu"`` or a torch device."""
+
+    def build(self) -> Built:
+        """What stays in the process, built once."""
+
+    def process(self, tasks: Sequence[Task], encoder: Built, /) -> list[Outcome]:
+        """One outcome a task; a bad track becomes a failure, never an exception."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +66,9 @@ class Recipe:
         """The encoder, as :func:`segue.encoders.encoder` makes it."""
         return encoder(self.name, layers=self.layers, chunks=self.chunks, device=self.device)
 
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A track to embed, with the hash of its content where that is known already."""
-
-    track: Track
-    sha256: str | None = None
-
-
-Outcome = Row | Failure
+    def process(self, tasks: Sequence[Task], encoder: Encoder) -> list[Outcome]:
+        """Features of some tracks, as :func:`process` makes them."""
+        return process(tasks, encoder)
 
 
 def file_facts(track: Track) -> FileFacts:
@@ -106,12 +127,13 @@ def process(tasks: Sequence[Task], encoder: Encoder) -> list[Outcome]:
             sha256 = task.sha256 or content_hash(task.track.path)
             key = content_key(sha256, facts.start, facts.duration)
             if encoder.card.excerpt.chunks == 1:
-                heard, samples = _first_chunk(task.track, encoder.card)
-                batch.append((position, Heard(facts, key, heard, heard.seconds), samples))
+                audio, samples = _first_chunk(task.track, encoder.card)
+                batch.append((position, Heard(facts, key, audio, audio.seconds), samples))
             else:
-                outcomes[position] = _row(*_all_chunks(task.track, facts, key, encoder))
+                heard, vectors = chunk_vectors(task.track, facts, key, encoder)
+                outcomes[position] = row_of(heard, mean_vector(vectors))
         except Exception as error:
-            outcomes[position] = _failure(facts, error)
+            outcomes[position] = failure_of(facts, error)
     outcomes.update(_encode_batch(batch, encoder))
     return [outcomes[position] for position in range(len(tasks))]
 
@@ -127,7 +149,7 @@ def features_of(path: Path, encoder: Encoder) -> Samples:
     track = Track(str(path), path, 0.0, None, 0)
     if encoder.card.excerpt.chunks == 1:
         return mean_vector(encoder.encode_chunks([_first_chunk(track, encoder.card)[1]]))
-    return _all_chunks(track, file_facts(track), "", encoder)[1]
+    return mean_vector(chunk_vectors(track, file_facts(track), "", encoder)[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +162,19 @@ class Heard:
     seconds: float
 
 
+def opening(track: Track, *, rate: int, seconds: float | None, min_seconds: float) -> Audio:
+    """The first ``seconds`` of a track (None: all of it), refused when silent or too short."""
+    lengths = [length for length in (seconds, track.duration) if length is not None]
+    duration = min(lengths) if lengths else None
+    audio = load(track.path, rate=rate, start=track.start, duration=duration)
+    check_samples(audio, min_seconds=min_seconds)
+    return audio
+
+
 def _first_chunk(track: Track, card: EncoderCard) -> tuple[Audio, Samples]:
-    seconds = card.excerpt.seconds
-    duration = seconds if track.duration is None else min(seconds, track.duration)
-    audio = load(track.path, rate=card.rate, start=track.start, duration=duration)
-    check_samples(audio, min_seconds=card.excerpt.min_seconds)
-    return audio, split(audio.samples, audio.rate, card.excerpt)[0]
+    excerpt = card.excerpt
+    audio = opening(track, rate=card.rate, seconds=excerpt.seconds, min_seconds=excerpt.min_seconds)
+    return audio, split(audio.samples, audio.rate, excerpt)[0]
 
 
 def _encode_batch(
@@ -156,22 +185,22 @@ def _encode_batch(
             return {}
         vectors = encoder.encode_chunks([samples for _, _, samples in batch])
         return {
-            position: _row(heard, vector)
+            position: row_of(heard, vector)
             for (position, heard, _), vector in zip(batch, vectors, strict=True)
         }
     except Exception as error:
         if len(batch) == 1:
             position, heard, _ = batch[0]
-            return {position: _failure(heard.facts, error)}
+            return {position: failure_of(heard.facts, error)}
         # find the one that the encoder cannot take; the others keep their features
         alone = [_encode_batch([item], encoder) for item in batch]
         return {position: outcome for one in alone for position, outcome in one.items()}
 
 
-def _all_chunks(
+def chunk_vectors(
     track: Track, facts: FileFacts, key: str, encoder: Encoder
-) -> tuple[Heard, Samples]:
-    """Features of consecutive chunks, decoded and encoded block by block."""
+) -> tuple[Heard, Vectors]:
+    """Vectors (chunks, dim) of consecutive chunks, decoded and encoded block by block."""
     excerpt, rate = encoder.card.excerpt, encoder.card.rate
     size = round(excerpt.seconds * rate)
     limit = None if excerpt.chunks is None else excerpt.seconds * excerpt.chunks
@@ -196,10 +225,11 @@ def _all_chunks(
         vectors.append(encoder.encode_chunks([fit_length(block.samples, size, excerpt)])[0])
     if silent:
         check_samples(first, min_seconds=excerpt.min_seconds)
-    return Heard(facts, key, first, heard / rate), mean_vector(np.stack(vectors))
+    return Heard(facts, key, first, heard / rate), np.stack(vectors)
 
 
-def _row(heard: Heard, features: Samples) -> Outcome:
+def row_of(heard: Heard, features: Samples) -> Outcome:
+    """The row of what was heard; a failure where its features are not finite."""
     if not np.isfinite(features).all():
         reason = f"{int((~np.isfinite(features)).sum())} features are not finite"
         return Failure(facts=heard.facts, stage="features", reason=reason)
@@ -214,7 +244,8 @@ def _row(heard: Heard, features: Samples) -> Outcome:
     )
 
 
-def _failure(facts: FileFacts, error: Exception) -> Failure:
+def failure_of(facts: FileFacts, error: Exception) -> Failure:
+    """What an error means for the file it happened with."""
     if isinstance(error, AudioError):
         return Failure(facts=facts, stage=error.stage, reason=str(error))
     # not foreseen: still only this file's loss, but with its traceback for whoever mends it

@@ -1,6 +1,7 @@
 """Features on disk: content-addressed, append-only, resumable."""
 
 from segue.store.folder import choose_table, tables
+from segue.store.frames import FrameKind, FrameTable
 from segue.store.rows import Contents, Failure, FileFacts, Place, Row, Stored, content_key
 from segue.store.table import FeatureTable
 
@@ -9,6 +10,8 @@ __all__ = [
     "Failure",
     "FeatureTable",
     "FileFacts",
+    "FrameKind",
+    "FrameTable",
     "Place",
     "Row",
     "Stored",

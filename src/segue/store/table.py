@@ -15,7 +15,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from segue.card import EncoderCard
 from segue.errors import ModelError, StoreError
 from segue.files import write_atomically
+from segue.store.quarantine import note_failure, standing_failures
 from segue.store.rows import Contents, Failure, FileFacts, Place, Row, Stored
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,6 @@ log = logging.getLogger(__name__)
 FORMAT = 1
 SHARD_ROWS = 256
 CARD = "card.json"
-FAILURES = "failures.jsonl"
 
 
 @dataclass(slots=True)
@@ -148,20 +148,7 @@ class FeatureTable:
 
     def fail(self, failure: Failure) -> None:
         """Add a failure to the quarantine list, at once."""
-        note = {**asdict(failure.facts), "stage": failure.stage, "reason": failure.reason}
-        note["written_ns"] = time.time_ns()
-        path = self.folder / FAILURES
-        try:
-            with path.open("a", encoding="utf-8") as file:
-                # a leading line break too, should a crash have torn the line before
-                file.write(f"\n{json.dumps(note)}\n")
-        except OSError as error:
-            raise StoreError(
-                wanted="to note a failure",
-                got=error.strerror or str(error),
-                fix="Free space, then run the same command again",
-                source=path,
-            ) from error
+        note_failure(self.folder, failure)
 
     def _shards(self) -> list[Path]:
         return sorted((self.folder / "shards").glob("*-*.parquet"))
@@ -189,27 +176,7 @@ class FeatureTable:
                 stored = Stored(facts, cells["key"], cells["written_ns"], path, number)
                 earlier = rows.pop(facts.place, stored)
                 rows[facts.place] = max(earlier, stored, key=lambda one: one.written_ns)
-        failures = {
-            place: failure
-            for place, (failure, written_ns) in self._failures().items()
-            if place not in rows or rows[place].written_ns < written_ns
-        }
-        return Contents(rows, failures)
-
-    def _failures(self) -> dict[Place, tuple[Failure, int]]:
-        path = self.folder / FAILURES
-        found: dict[Place, tuple[Failure, int]] = {}
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        for line in filter(None, lines):
-            try:
-                note = json.loads(line)
-                stage, reason = note.pop("stage"), note.pop("reason")
-                written_ns = int(note.pop("written_ns"))
-                failure = Failure(facts=FileFacts(**note), stage=stage, reason=reason)
-            except (ValueError, TypeError, KeyError, AttributeError):
-                continue  # a line torn by a crash: its file is simply tried again
-            found[failure.facts.place] = (failure, written_ns)
-        return found
+        return Contents(rows, standing_failures(self.folder, rows))
 
     def features(self, rows: Sequence[Stored]) -> NDArray[np.float32]:
         """X (len(rows), dim) of stored rows, each shard read once."""
@@ -238,15 +205,19 @@ class FeatureTable:
         A track is found by its place, if the file there is unchanged or gone since. A store that
         was carried to a machine without the audio is searched by id, where that is unmistakable.
         """
-        contents = self.contents()
-        by_id: dict[str, list[Stored]] = defaultdict(list)
-        for stored in contents.usable():
-            by_id[stored.facts.id].append(stored)
-        chosen = [_choose(facts, contents, by_id) for facts in tracks]
+        chosen = find_rows(self.contents(), tracks)
         found = np.array([stored is not None for stored in chosen], dtype=bool)
         X = np.full((len(tracks), self.card.dim), np.nan, np.float32)
         X[found] = self.features([stored for stored in chosen if stored is not None])
         return X, found
+
+
+def find_rows(contents: Contents, tracks: Sequence[FileFacts]) -> list[Stored | None]:
+    """The stored row of each track, by its place; by its id where there is no file."""
+    by_id: dict[str, list[Stored]] = defaultdict(list)
+    for stored in contents.usable():
+        by_id[stored.facts.id].append(stored)
+    return [_choose(facts, contents, by_id) for facts in tracks]
 
 
 def _choose(

@@ -1,0 +1,351 @@
+"""Frame tables on disk: every frame of a track, many tracks a shard, read through memory maps.
+
+A frame table is a folder of a store beside the feature tables, with its kind, shards and a list of
+failures. A shard is a plain ``.npy`` file (frames, width) of float32 with a sidecar that says
+which of its frames are whose. The sidecar is written last: an array without one is what an
+interrupted run left, and counts for nothing. What a track is now, stored or quarantined, is what
+was written of its place last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import re
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.card import canonical_json, flatten
+from segue.errors import StoreError, UsageError
+from segue.files import write_atomically
+from segue.store.quarantine import note_failure, standing_failures
+from segue.store.rows import Contents, Failure, FileFacts, Place, Row, Stored
+from segue.store.sidecar import damaged, facts_of, read_sidecar, row_of, sidecar
+from segue.store.table import find_rows
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+KIND = "frames.json"
+SHARD_BYTES = 64 * 2**20
+SHARD_TRACKS = 4096  # a sidecar is read whole
+OPEN_SHARDS = 256  # each open map holds a file handle, of which a process has about a thousand
+STALE_SECONDS = 3600.0  # nobody is an hour between an array and its sidecar
+
+Frames = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameKind:
+    """What the frames of a table are, and the hash that binds them to it.
+
+    Attributes
+    ----------
+    label : str
+        What people call it ("hamel2013", or an encoder's label).
+    width : int
+        Numbers per frame.
+    facts : mapping
+        All that can change a number in a frame, as plain values that survive JSON.
+
+    Examples
+    --------
+    >>> FrameKind("hamel2013", 200, {"hop": 512}).folder
+    'frames-hamel2013-656f2a7c3c59'
+    """
+
+    label: str
+    width: int
+    facts: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over width and facts."""
+        facts = {"width": self.width, "facts": self.facts}
+        return hashlib.sha256(canonical_json(facts).encode()).hexdigest()
+
+    @property
+    def folder(self) -> str:
+        """Name of its table's folder.
+
+        Raises
+        ------
+        UsageError
+            When the label cannot be part of a file name.
+        """
+        if not re.fullmatch(r"\w[\w@.+-]*", self.label):
+            raise UsageError(
+                wanted="a label of letters, digits and @ . + - _",
+                got=repr(self.label),
+                fix="Choose another label",
+            )
+        return f"frames-{self.label}-{self.digest[:12]}"
+
+
+@dataclass(slots=True)
+class FrameTable:
+    """Frames (t, width) of tracks, growing by whole shards.
+
+    Build one with :meth:`open_or_create` or :meth:`open`. Reading is safe from several threads.
+
+    Attributes
+    ----------
+    folder : Path
+    kind : FrameKind
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> table = FrameTable.open_or_create(tempfile.mkdtemp(), FrameKind("toy", 2, {}))
+    >>> facts = FileFacts(id="a", path="/a.wav", line=1, bytes=9, mtime_ns=1)
+    >>> table.append(Row(facts=facts, key="k", source_rate=8000, source_channels=1, seconds=1.0,
+    ...                  features=np.ones((3, 2), np.float32)))
+    >>> table.flush()
+    >>> [table.frames(stored).shape for stored in table.contents().usable()]
+    [(3, 2)]
+    """
+
+    folder: Path
+    kind: FrameKind
+    pending: list[Row] = field(default_factory=list, repr=False)
+    _spans: dict[Path, NDArray[np.int64]] = field(default_factory=dict, repr=False)
+    _maps: OrderedDict[Path, Frames] = field(default_factory=OrderedDict, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @classmethod
+    def open_or_create(cls, store: str | Path, kind: FrameKind) -> FrameTable:
+        """The table of a kind in a store, made when absent.
+
+        A table of the same label with other settings stays as it is: the new one goes beside it,
+        and the facts that differ are logged.
+
+        Raises
+        ------
+        StoreError
+            When it cannot be made, or what is there is not it.
+        """
+        store = Path(store)
+        folder = store / kind.folder
+        if (folder / KIND).is_file():
+            table = cls.open(folder)
+            table._clean()
+            return table
+        for there in sorted(store.glob(f"frames-*/{KIND}")):
+            other = cls.open(there.parent)
+            if other.kind.label == kind.label:
+                changes = "; ".join(_differences(other.kind, kind))
+                log.info("%s is kept; a new table is made: %s", other.folder.name, changes)
+        try:
+            (folder / "shards").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                wanted="a folder to write frames to",
+                got=error.strerror or str(error),
+                fix="Choose another folder",
+                source=folder,
+            ) from error
+        facts = {"format": FORMAT, "digest": kind.digest, "label": kind.label}
+        facts |= {"width": kind.width, "facts": kind.facts}
+        write_atomically(folder / KIND, json.dumps(facts, indent=1).encode())
+        return cls(folder, kind)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> FrameTable:
+        """An existing table.
+
+        Raises
+        ------
+        StoreError
+            When it is no frame table, or its facts do not match its digest.
+        """
+        folder = Path(folder)
+        try:
+            facts = json.loads((folder / KIND).read_text(encoding="utf-8"))
+            kind = FrameKind(str(facts["label"]), int(facts["width"]), dict(facts["facts"]))
+            version, digest = facts["format"], facts["digest"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise StoreError(
+                wanted=f"a frame table (a folder with {KIND})",
+                got=f"{type(error).__name__}: {error}",
+                fix="Name a folder that frames were written to",
+                source=folder,
+            ) from error
+        if version != FORMAT or digest != kind.digest or kind.width < 1:
+            raise StoreError(
+                wanted=f"format {FORMAT} and facts of digest {digest}",
+                got=f"format {version} and facts of digest {kind.digest}",
+                fix="It was changed by hand or by another version: write frames to a new folder",
+                source=folder,
+            )
+        return cls(folder, kind)
+
+    def append(self, row: Row) -> None:
+        """Add a track, its ``features`` being frames (t, width); whole shards are written.
+
+        Raises
+        ------
+        StoreError
+            The frames are of another width or not finite; the disk is full.
+        """
+        frames = row.features
+        fits = frames.ndim == 2 and frames.shape[1] == self.kind.width and len(frames) > 0
+        if not fits or frames.dtype != np.float32 or not np.isfinite(frames).all():
+            raise StoreError(
+                wanted=f"finite frames (t, {self.kind.width}) of float32",
+                got=f"shape {frames.shape} of {frames.dtype}, "
+                f"{int((~np.isfinite(frames)).sum())} not finite",
+                fix="Report this as a bug of the front end or encoder",
+                source=row.facts.path,
+            )
+        self.pending.append(row)
+        size = sum(one.features.nbytes for one in self.pending)
+        if size >= SHARD_BYTES or len(self.pending) >= SHARD_TRACKS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write pending tracks as one shard. On failure they stay pending."""
+        if not self.pending:
+            return
+        content = io.BytesIO()
+        joined = np.concatenate([row.features for row in self.pending])
+        np.save(content, joined.astype("<f4", copy=False), allow_pickle=False)
+        body = content.getvalue()
+        # after the highest there is, not the count: a shard may have been removed by hand
+        stems = [path.name.split("-")[0] for path in (self.folder / "shards").glob("[0-9]*-*")]
+        number = max((int(stem) for stem in stems if stem.isdigit()), default=-1) + 1
+        name = f"{number:06d}-{hashlib.sha256(body).hexdigest()[:12]}"
+        write_atomically(self.folder / "shards" / f"{name}.npy", body)
+        note = sidecar(self.pending, self.kind.digest)
+        write_atomically(self.folder / "shards" / f"{name}.json", note)
+        self.pending.clear()
+
+    def fail(self, failure: Failure) -> None:
+        """Add a failure to the quarantine list, at once."""
+        note_failure(self.folder, failure)
+
+    def contents(self) -> Contents:
+        """Every place's latest row and failure, without reading frames.
+
+        Raises
+        ------
+        StoreError
+            A sidecar is damaged.
+        """
+        rows: dict[Place, Stored] = {}
+        for path in self._shards():
+            for number, cells in enumerate(self._sidecar(path)):
+                stored = Stored(facts_of(cells), cells["key"], cells["written_ns"], path, number)
+                earlier = rows.pop(stored.facts.place, stored)
+                rows[stored.facts.place] = max(earlier, stored, key=lambda one: one.written_ns)
+        return Contents(rows, standing_failures(self.folder, rows))
+
+    def find(self, tracks: Sequence[FileFacts]) -> list[Stored | None]:
+        """The stored row of each track, None where there is none to use.
+
+        A track is found by its place, if the file there is unchanged or gone since. A store that
+        was carried to a machine without the audio is searched by id, where that is unmistakable.
+        """
+        return find_rows(self.contents(), tracks)
+
+    def frames(self, stored: Stored) -> Frames:
+        """Frames (t, width) of a stored track: a read-only view of the file, nothing is copied.
+
+        Raises
+        ------
+        StoreError
+            The shard is damaged.
+        """
+        begin, count = self.spans([stored])[0].tolist()
+        return self.shard(stored.shard)[begin : begin + count]
+
+    def spans(self, rows: Sequence[Stored]) -> NDArray[np.int64]:
+        """First frame in its shard and number of frames, (len(rows), 2), of stored tracks."""
+        found = np.empty((len(rows), 2), np.int64)
+        for position, stored in enumerate(rows):
+            if stored.shard not in self._spans:
+                self._sidecar(stored.shard)
+            found[position] = self._spans[stored.shard][stored.row]
+        return found
+
+    def shard(self, path: Path) -> Frames:
+        """All frames of a shard, memory-mapped; the maps asked for last stay open.
+
+        Raises
+        ------
+        StoreError
+            It is damaged: not an array, of another size than its sidecar says.
+        """
+        with self._lock:
+            if path in self._maps:
+                self._maps.move_to_end(path)
+                return self._maps[path]
+            frames = self._open(path)
+            self._maps[path] = frames
+            if len(self._maps) > OPEN_SHARDS:
+                self._maps.popitem(last=False)  # unmapped once nobody has a view of it
+            return frames
+
+    def rows_of(self, rows: Sequence[Stored]) -> list[Row]:
+        """Stored rows as they were appended, for files that were moved or copied."""
+        described = {path: self._sidecar(path) for path in {stored.shard for stored in rows}}
+        return [row_of(described[one.shard][one.row], self.frames(one)) for one in rows]
+
+    def _shards(self) -> list[Path]:
+        folder = self.folder / "shards"
+        described = {path.stem for path in folder.glob("*-*.json")}
+        return [path for path in sorted(folder.glob("*-*.npy")) if path.stem in described]
+
+    def _sidecar(self, path: Path) -> list[dict[str, Any]]:
+        """What is noted of a shard's tracks; which frames are theirs is remembered."""
+        tracks, self._spans[path] = read_sidecar(path.with_suffix(".json"), self.kind.digest)
+        return tracks
+
+    def _open(self, path: Path) -> Frames:
+        if path not in self._spans:
+            self._sidecar(path)
+        shape = (int(self._spans[path][-1].sum()), self.kind.width)
+        try:
+            opened = np.load(path, mmap_mode="r", allow_pickle=False)
+            if not isinstance(opened, np.memmap):
+                raise ValueError("not a .npy array")
+            if opened.shape != shape or opened.dtype != np.dtype("<f4"):
+                raise ValueError(f"shape {opened.shape} of {opened.dtype}, not {shape} of float32")
+            if not opened.flags.c_contiguous or opened.offset + opened.nbytes != (
+                path.stat().st_size
+            ):
+                raise ValueError("it ends elsewhere than its header says")
+        except (OSError, ValueError, EOFError, SyntaxError) as error:
+            raise damaged(path, error) from error
+        return np.asarray(opened)
+
+    def _clean(self) -> None:
+        """Remove what runs that were killed left: arrays without sidecar, half-written files."""
+        folder = self.folder / "shards"
+        described = {path.stem for path in folder.glob("*-*.json")}
+        left = [path for path in folder.glob("*-*.npy") if path.stem not in described]
+        for path in [*left, *folder.glob(".*.partial")]:
+            try:
+                if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                    path.unlink(missing_ok=True)
+            except OSError as error:  # it is only in the way of nobody
+                log.info("%s could not be removed: %s", path, error)
+
+
+def _differences(old: FrameKind, new: FrameKind) -> list[str]:
+    mine = flatten({"width": old.width, **old.facts})
+    theirs = flatten({"width": new.width, **new.facts})
+    return [
+        f"{key}: {mine.get(key)} -> {theirs.get(key)}"
+        for key in sorted(mine.keys() | theirs.keys())
+        if mine.get(key) != theirs.get(key)
+    ]
