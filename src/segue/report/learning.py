@@ -17,45 +17,53 @@ Point = Mapping[str, float]
 
 # columns of a curve have short names
 _METRICS = {"auc": "roc_auc", "ap": "average_precision"}
+_RANKING = {"map": "mean average precision", "p1": "precision at 1"}
 
 
 def learning_plot(
     curve: Sequence[Point],
     *,
     best_epoch: int,
-    baseline: Mapping[str, float],
+    baseline: Mapping[str, float] | None = None,
+    loss: str = "binary cross-entropy",
     name: str = "learning_curve",
 ) -> Figure:
-    """Losses and validation scores by epoch, with the baseline's level.
+    """Losses and validation scores by epoch, with a baseline's level.
 
     Parameters
     ----------
     curve : sequence of mapping
-        One per epoch: ``epoch``, ``train_loss``, ``valid_loss`` and other ``valid_`` scores.
+        One per epoch: ``epoch``, ``train_loss``, ``valid_`` scores, ``valid_loss`` among them
+        where there is one.
     best_epoch : int
         Whose weights were kept.
-    baseline : mapping
+    baseline : mapping, optional
         Level of the tag-frequency baseline by the name of a column.
+    loss : str
+        What the loss is called.
     name : str
         File name stem under ``plots/``.
     """
     scores = [key for key in curve[0] if key.startswith("valid_") and not key.endswith("loss")]
+    losses = [key for key in ("train_loss", "valid_loss") if key in curve[0]]
+    levels = baseline or {}
 
     def paint(canvas: Canvas) -> None:
         left, right = canvas.subplots(1, 2)
-        _paint(left, curve, ["train_loss", "valid_loss"], best_epoch, baseline)
-        left.set_ylabel("binary cross-entropy")
-        _paint(right, curve, scores, best_epoch, baseline)
+        _paint(left, curve, losses, best_epoch, levels)
+        left.set_ylabel(loss)
+        _paint(right, curve, scores, best_epoch, levels)
         right.set_ylabel("score on validation tracks")
 
     best = curve[best_epoch - 1]
-    reached = ", ".join(f"{_words(key)} {number(best[key])}" for key in ("valid_loss", *scores))
+    judged = [key for key in losses if key.startswith("valid")] + scores
+    reached = ", ".join(f"{_words(key)} {number(best[key])}" for key in judged)
     return Figure(
         draw((WIDTH, 3.2), paint),
         caption=(
-            f"Left: loss of the training and validation tracks. Right: scores on the validation "
-            f"tracks. Grey line: the weights of epoch {best_epoch} were kept. Dotted: giving "
-            "every track the tags' training shares."
+            f"Left: loss of the training{' and validation' * (len(losses) > 1)} tracks. Right: "
+            f"scores on the validation tracks. Grey line: the weights of epoch {best_epoch} were "
+            "kept." + " Dotted: giving every track the tags' training shares." * bool(levels)
         ),
         alt=f"Learning curve of {len(curve)} epochs; at epoch {best_epoch}: {reached}.",
         name=name,
@@ -93,6 +101,9 @@ def _words(key: str) -> str:
     """
     part, _, metric = key.partition("_")
     lead = {"train": "training", "valid": "validation"}.get(part, part)
+    kind, _, of_set = metric.partition("_")
+    if kind in _RANKING:
+        return f"{_RANKING[kind]}{f', {of_set}' if of_set else ''}"
     return f"{lead} {metric_name(_METRICS.get(metric, metric))}"
 
 
