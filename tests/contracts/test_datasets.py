@@ -20,6 +20,12 @@ from segue.errors import ManifestError, UsageError
 
 every_dataset = pytest.mark.parametrize("known", DATASETS, ids=lambda known: known.name)
 every_miniature = pytest.mark.parametrize("mini", MINIATURES, ids=lambda mini: mini.name)
+every_listed = pytest.mark.parametrize(
+    "mini", [mini for mini in MINIATURES if mini.listed], ids=lambda mini: mini.name
+)
+every_unlisted = pytest.mark.parametrize(
+    "mini", [mini for mini in MINIATURES if not mini.listed], ids=lambda mini: mini.name
+)
 
 
 @pytest.fixture
@@ -113,7 +119,7 @@ def audio_of(mini: Miniature, root: Path) -> list[str]:
     return [path for path in dict.fromkeys(paths) if (root / path).stat().st_size or "au" in path]
 
 
-@every_miniature
+@every_listed
 def test_validate_names_what_was_removed(mini: Miniature, root: Path) -> None:
     removed = audio_of(mini, root)[-1]
     (root / removed).unlink()
@@ -123,7 +129,7 @@ def test_validate_names_what_was_removed(mini: Miniature, root: Path) -> None:
     assert [PurePosixPath(path).stem for path in missing.paths] == [PurePosixPath(removed).stem]
 
 
-@every_miniature
+@every_listed
 def test_validate_names_what_was_added(mini: Miniature, root: Path) -> None:
     there = PurePosixPath(audio_of(mini, root)[0])
     added = str(there.with_name(f"stranger{there.suffix}"))
@@ -134,7 +140,7 @@ def test_validate_names_what_was_added(mini: Miniature, root: Path) -> None:
     assert len(mini.known.read(root)) == mini.counts.total
 
 
-@every_miniature
+@every_listed
 def test_validate_names_what_was_renamed(mini: Miniature, root: Path) -> None:
     old = audio_of(mini, root)[0]
     new = str(PurePosixPath(old).with_name(f"renamed{PurePosixPath(old).suffix}"))
@@ -142,6 +148,22 @@ def test_validate_names_what_was_renamed(mini: Miniature, root: Path) -> None:
     found = {finding.kind: finding for finding in validate(mini.known, root)}
     assert PurePosixPath(old).stem in [PurePosixPath(path).stem for path in found["missing"].paths]
     assert found["extra"].paths == (new,)
+
+
+@every_unlisted
+@pytest.mark.parametrize("change", [-1, 1])
+def test_without_a_list_the_counts_tell(mini: Miniature, root: Path, change: int) -> None:
+    assert "no-file-list" in [fault.id for fault in mini.known.faults]
+    there = root / audio_of(mini, root)[0]
+    if change < 0:
+        there.unlink()
+    else:
+        there.with_name(f"Stranger - One More{there.suffix}").touch()
+    differing = [finding for finding in validate(mini.known, root) if finding.differs]
+    assert {finding.kind for finding in differing} == {"count"}
+    [rows] = [one for one in differing if one.what == "rows"]
+    assert (rows.wanted, rows.got) == (mini.counts.total, mini.counts.total + change)
+    assert len(differing) == 2  # the rows, and the genre concerned
 
 
 @every_miniature

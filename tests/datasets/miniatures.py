@@ -20,7 +20,8 @@ class Miniature:
     """How to build one, what its counts are, and where its metadata lies.
 
     ``metadata`` are files that, malformed, must be refused; ``hostile`` is a file and a text in it
-    that names a path, where it does.
+    that names a path, where it does. ``listed`` is False where no list of the files is published,
+    so that only counts can tell a missing one.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Miniature:
     counts: Counts
     metadata: tuple[str, ...] = ()
     hostile: tuple[str, str] | None = None
+    listed: bool = True
 
     @property
     def known(self) -> KnownDataset:
@@ -203,6 +205,23 @@ def msd(root: Path) -> None:
     )
 
 
+def artists1517(root: Path) -> None:
+    """Folders as other people's scripts name them; Table 2 of Hamel et al. has Childrens's."""
+    songs = ("Childrens/Ann Lee - Moon.mp3", "Childrens/Band-Aid - A - B.mp3")
+    put(root, *songs, "R&B & Soul/Ann Lee - Night.mp3", "Hip-Hop/MC X - Yes.mp3")
+    put(root, "Hip-Hop/cover.jpg", "Hip-Hop/._MC X - Yes.mp3")
+
+
+def homburg(root: Path) -> None:
+    songs = ("alternative/50_Minutes-Colours", "alternative/H_A_D_-Policemen___Planes")
+    put(root, *(f"{song}.mp3" for song in songs), "rock/H_A_D_-Carpool.mp3")
+    put(root, "Music_features_17_10_2005.zip")
+
+
+def unique(root: Path) -> None:
+    put(root, "soul_rnb/one.mp3", "soul_rnb/two.mp3", "wort/one.mp3")
+
+
 MINIATURES = (
     Miniature(
         "extended-ballroom",
@@ -257,4 +276,17 @@ MINIATURES = (
         ),
         ("data/autotagging_top50tags.tsv", "14/214.mp3"),
     ),
+    Miniature(
+        "1517-artists",
+        artists1517,
+        Counts(4, {"genre": {"Childrens's": 2, "R&B & Soul": 1, "Hip-Hop": 1}}),
+        listed=False,
+    ),
+    Miniature(
+        "homburg",
+        homburg,
+        Counts(3, {"genre": {"alternative": 2, "rock": 1}}),
+        listed=False,
+    ),
+    Miniature("unique", unique, Counts(3, {"genre": {"soul_rnb": 2, "wort": 1}}), listed=False),
 )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from segue.datasets.known import (
+    artists1517,
     emomusic,
     extended_ballroom,
     gtzan_genre,
     gtzan_speechmusic,
+    homburg,
     jamendo_vocal,
     magnatagatune,
     msd_lastfm,
     mtg_jamendo,
+    unique,
     urbansound8k,
 )
 from segue.datasets.known.protocol import KnownDataset
@@ -26,6 +29,9 @@ DATASETS: tuple[KnownDataset, ...] = (
     magnatagatune.DATASET,
     msd_lastfm.DATASET,
     mtg_jamendo.DATASET,
+    artists1517.DATASET,
+    homburg.DATASET,
+    unique.DATASET,
 )
 
 
