@@ -57,15 +57,11 @@ class Lesson(Protocol[Given]):
 
 
 class Learner(Protocol[Taken]):
-    """A network and the way it learns from a batch.
+    """A network and the way it learns from a batch."""
 
-    Attributes
-    ----------
-    network : Module
-        Its state is kept, and that of the best epoch restored in place at the end.
-    """
-
-    network: nn.Module
+    @property
+    def network(self) -> nn.Module:
+        """Its state is kept, and that of the best epoch restored in place at the end."""
 
     def step(self, batch: Taken, *, epoch: int, step: int) -> float:
         """Learn from one batch; the mean loss before, over all processes.

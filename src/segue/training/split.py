@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from segue.datasets import Manifest
 from segue.errors import ManifestError, UsageError
-from segue.seeds import generator
+from segue.seeds import derive, generator
 
 PARTS: Final = ("train", "valid", "test")
 SHARES: Final = (0.7, 0.15, 0.15)
@@ -98,6 +98,47 @@ def drawn_split(groups: Sequence[str], *, shares: Sequence[float] = SHARES, seed
         part_of[group] = np.argmax((aims - filled) / aims)
         filled[part_of[group]] += sizes[group]
     return {part: np.flatnonzero(part_of[codes] == code) for code, part in enumerate(PARTS)}
+
+
+def held_out(groups: Sequence[str], share: float, *, seed: int = 0) -> NDArray[np.bool_]:
+    """Which tracks (n,) to hold out: whole groups, until they are about this share of all.
+
+    Groups are taken in an order that their names and the seed decide, so that the same tracks are
+    held out from two data sets that share them.
+
+    Parameters
+    ----------
+    groups : (n,) sequence of str
+    share : float
+        Above 0, below 1.
+    seed : int
+
+    Raises
+    ------
+    UsageError
+        No such share, or a single group.
+
+    Examples
+    --------
+    >>> int(held_out([f"artist {n // 2}" for n in range(20)], 0.1).sum())
+    2
+    """
+    if not 0.0 < share < 1.0:
+        raise UsageError(
+            wanted="a share of the tracks above 0 and below 1", got=str(share), fix="Try 0.1"
+        )
+    names, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    if len(names) < 2:
+        raise UsageError(
+            wanted="two groups at least, one of them for validation",
+            got=f"{len(names)}",
+            fix="Use more tracks, or a finer group column",
+            source="validation",
+        )
+    order = np.argsort([derive(seed, "held out", name) for name in names.tolist()], kind="stable")
+    before = np.cumsum(sizes[order]) - sizes[order]
+    taken = order[:-1][before[:-1] < share * len(groups)]
+    return np.isin(codes, taken)
 
 
 def given_split(cells: Sequence[str], groups: Sequence[str], *, name: str) -> Split:
