@@ -21,11 +21,8 @@ from segue.encoders.folders import (
     CURVE,
     FACTS,
     EncoderFolder,
-    check_name,
     open_folder,
-    packaged_folder,
 )
-from segue.encoders.registry import is_registered
 from segue.errors import SegueError, UsageError
 from segue.extraction import available_cpus
 from segue.training.claim import (
@@ -64,6 +61,7 @@ from segue.workflows.sourcetask import (
     Origin,
     SourceTask,
     measure,
+    named_origin,
     new_card,
     read_curve,
     write_curve,
@@ -174,7 +172,7 @@ def pretrain_convnet(
         top=top,
         batch=batch,
         settings=settings or Settings(),
-        origin=replace(origin or Origin(), name=_name(origin, Path(out), remake)),
+        origin=named_origin(origin, Path(out), remake=remake),
         samples=None if samples is None else Path(samples),
         workers=workers or available_cpus(),
     )
@@ -201,18 +199,6 @@ def pretrain_convnet(
             failures=tuple(read_run(job.out).get("failures", ())),
             main=world.main,
         )
-
-
-def _name(origin: Origin | None, out: Path, remake: bool) -> str:
-    given = origin.name if origin and origin.name else out.resolve().name
-    name = check_name(given, source=out)
-    if is_registered(name) and not (remake and packaged_folder(name).is_dir()):
-        raise UsageError(
-            wanted="a name of its own for the new encoder",
-            got=f"{name!r}, one of segue's own",
-            fix="Choose another with --name",
-        )
-    return name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -7,7 +7,7 @@ import io
 import math
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from segue import __version__
 from segue.card import EncoderCard, FrontEndSpec
 from segue.encoders.calibrated import CITATION
 from segue.encoders.convnet import EXCERPT, LAYERS, MAPS
-from segue.encoders.folders import EncoderFolder, write_folder
+from segue.encoders.folders import EncoderFolder, check_name, packaged_folder, write_folder
+from segue.encoders.registry import is_registered
 from segue.errors import UsageError, WeightsError
 from segue.evaluation.metrics import average_precision_macro, roc_auc_macro
 from segue.files import write_atomically
@@ -122,6 +123,25 @@ class Origin:
     licence: str = "not stated"
     commercial: bool = True
     training_data: str = ""
+
+
+def named_origin(origin: Origin | None, out: Path, *, remake: bool = False) -> Origin:
+    """An origin with a name of its own, by default that of the output folder.
+
+    Raises
+    ------
+    UsageError
+        No usable name, or one of segue's own encoders (``remake`` allows that of a packaged one).
+    """
+    known = origin or Origin()
+    name = check_name(known.name or out.resolve().name, source=out)
+    if is_registered(name) and not (remake and packaged_folder(name).is_dir()):
+        raise UsageError(
+            wanted="a name of its own for the new encoder",
+            got=f"{name!r}, one of segue's own",
+            fix="Choose another with --name",
+        )
+    return replace(known, name=name)
 
 
 def new_card(
@@ -231,11 +251,7 @@ def write_encoder(
         "level": {"reference_db": level.reference_db, "median_db": level.median_db},
         "settings": dict(settings),
         "seconds": round(sum(point["seconds"] for point in trained.curve), 1),
-        "versions": {
-            "segue": __version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in PACKAGES},
-        },
+        "versions": versions(),
     }
     write_scores(out / SCORES, judged)
     _write_page(out, card, [*task.notes(), _heard(level)], task, facts, trained, failures)
@@ -310,6 +326,15 @@ def baseline_levels(task: SourceTask) -> dict[str, float]:
     entropy = -(truth * np.log(shares) + (1 - truth) * np.log(1 - shares))
     scores = {f"valid_{name}": value for name, value in measure(truth, shares).items()}
     return {"valid_loss": float(entropy.mean()), **scores}
+
+
+def versions() -> dict[str, str]:
+    """Versions of all that has a part in a training run's numbers."""
+    return {
+        "segue": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+    }
 
 
 def write_curve(path: Path, curve: Sequence[Point]) -> None:

@@ -1,0 +1,179 @@
+"""The three feature spaces of the paper: log-mel frames as they are, and through two embeddings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from segue.encoders.blocks import block_features
+from segue.encoders.folders import EncoderFolder
+from segue.encoders.joint import LABELS, JointMap, JointSpec
+from segue.encoders.windows import window_features
+from segue.evaluation.windows import Windows
+from segue.experiments.hamel2013.published import BASE, GENRE, RANDOM, TAG
+from segue.experiments.hamel2013.sets import GenreSet, Sets, shares_files
+from segue.extraction.frames import extract_frames, frame_recipe
+from segue.extraction.worker import file_facts
+from segue.store import FrameTable
+from segue.training.loop import Settings, Watch
+from segue.training.warp.network import new_embedding
+from segue.training.warp.settings import WarpSettings
+from segue.training.warp.stream import Clips
+from segue.workflows.joint import SETTINGS, pretrain_warp
+from segue.workflows.jointfolder import MEL
+from segue.workflows.jointsets import Source
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Space:
+    """Where frames are seen.
+
+    Attributes
+    ----------
+    name : str
+        "base", "genre embedding", "tag embedding" or "random embedding".
+    learned_from : tuple of str
+        Data sets; none for the base and the control.
+    network : JointMap or None
+        None for frames as they are.
+    """
+
+    name: str
+    learned_from: tuple[str, ...] = ()
+    network: JointMap | None = None
+
+    def mapped(self, frames: NDArray[np.float32]) -> torch.Tensor:
+        """Frames (t, d) in this space."""
+        values = torch.from_numpy(np.array(frames, dtype=np.float32))
+        if self.network is None:
+            return values
+        with torch.inference_mode():
+            mapped: torch.Tensor = self.network(values)
+            return mapped
+
+
+def learned_map(folder: EncoderFolder) -> JointMap:
+    """The map of an embedding's folder."""
+    network = JointMap(JointSpec.of(folder.card))
+    tensors = {name: torch.from_numpy(v) for name, v in folder.tensors.items() if name != LABELS}
+    network.load_state_dict(tensors)
+    return network.eval()
+
+
+def untrained_map(folder: EncoderFolder, seed: int) -> JointMap:
+    """The map as that training began: the same shape and standardisation, random numbers."""
+    spec = JointSpec.of(folder.card)
+    shift, scale = folder.tensors["shift"], folder.tensors["scale"]
+    return new_embedding(spec, [2], shift=shift, scale=scale, seed=seed).eval()
+
+
+class Teacher:
+    """Learns embeddings from sets of data sets, each once; frames are computed once for all.
+
+    Parameters
+    ----------
+    out : path
+        Embeddings are kept below it, so that a run goes on where it stopped.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        *,
+        warp: WarpSettings,
+        settings: Settings = SETTINGS,
+        workers: int | None = None,
+        watch: Watch | None = None,
+    ) -> None:
+        self.out = out
+        self.frames = out / "frames"
+        self.warp = warp
+        self.settings = settings
+        self.workers = workers
+        self.watch = watch
+        self.failures: dict[str, str] = {}
+
+    def learn(self, sources: Sequence[Source]) -> EncoderFolder:
+        """The embedding of these data sets jointly."""
+        name = "-and-".join(re.sub(r"[^a-z0-9]+", "-", one.name.lower()) for one in sources)
+        done = pretrain_warp(
+            sources,
+            self.out / "embeddings" / name[:60].strip("-"),
+            warp=self.warp,
+            settings=self.settings,
+            frames=self.frames,
+            workers=self.workers,
+            watch=self.watch,
+        )
+        return done.encoder
+
+    def clips(self, one: GenreSet) -> tuple[Clips, NDArray[np.int64]]:
+        """Frames of the tracks that are classified, and which of them have some."""
+        recipe = frame_recipe(MEL)
+        maker = recipe.build()
+        table = FrameTable.open_or_create(self.frames, maker.kind)
+        report = extract_frames(
+            one.manifest,
+            table,
+            recipe,
+            maker=maker,
+            workers=self.workers,
+            progress=self._progress(f"frames of {one.name}"),
+        )
+        self.failures |= {failure.facts.path: failure.reason for failure in report.failures}
+        found = table.find([file_facts(track) for track in one.manifest.tracks()])
+        there = np.array([row for row, stored in enumerate(found) if stored is not None], np.int64)
+        return Clips(table, [stored for stored in found if stored is not None]), there
+
+    def _progress(self, what: str) -> Any:
+        watch = self.watch
+        return None if watch is None else (lambda done, bad, total: watch(what, done + bad, total))
+
+
+def spaces_for(target: GenreSet, sets: Sets, teacher: Teacher) -> list[Space]:
+    """Base, genre embedding of the other genre sets, tag embedding of the first free tag set.
+
+    A data set that shares a file with the target never teaches a space for it. Where there is an
+    embedding, its untrained map is a control: as wide, and nothing in it was learned.
+    """
+    spaces = [Space(name=BASE)]
+    others = [
+        one.source
+        for one in sets.genres
+        if one is not target and not shares_files(one.source.manifest, target.manifest)
+    ]
+    tags = [one for one in sets.tags if not shares_files(one.manifest, target.manifest)][:1]
+    for name, sources in ((GENRE, others), (TAG, tags)):
+        if sources:
+            folder = teacher.learn(sources)
+            names = tuple(one.name for one in sources)
+            spaces.append(Space(name=name, learned_from=names, network=learned_map(folder)))
+            control = Space(name=RANDOM, network=untrained_map(folder, teacher.settings.seed))
+    return [*spaces, control] if len(spaces) > 1 else spaces
+
+
+def windows_of(space: Space, clips: Clips) -> Windows:
+    """Window-level features of every clip in a space."""
+    rows, clip_of = [], []
+    for clip in range(len(clips)):
+        windows = window_features(space.mapped(clips.frames(clip))).float().numpy()
+        rows.append(windows)
+        clip_of += [clip] * len(windows)
+    return Windows(np.concatenate(rows), np.asarray(clip_of))
+
+
+def blocks_of(space: Space, clips: Clips) -> Windows:
+    """Block-level features of every clip in a space: one row a clip."""
+    mel = space.network is None  # bands have an order and a loudness; an embedding's axes do not
+    rows = []
+    for clip in range(len(clips)):
+        frames = space.mapped(clips.frames(clip))
+        rows.append(block_features(frames, ordered=mel, remove_level=mel).float().numpy())
+    return Windows(np.stack(rows), np.arange(len(rows)))

@@ -1,0 +1,194 @@
+"""Numbers to rows: ours, theirs, and whether what the paper found is found here."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from segue.evaluation.few_labels import FewLabelPoint
+from segue.experiments.hamel2013.published import BASE, GENRE, TAG
+from segue.experiments.hamel2013.scores import Material, Precision, Protocol, Scored
+
+FEW = 20
+"""Examples of each class up to which the paper's Figure 3 shows its gain."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Done:
+    """A target and its numbers by protocol."""
+
+    material: Material
+    scored: Mapping[Protocol, Scored]
+
+    @property
+    def name(self) -> str:
+        """Of the target."""
+        return self.material.target.name
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableRow:
+    """One number: the stable columns of ``hamel2013.csv`` and its error."""
+
+    task: str
+    features: str
+    metric: str
+    ours: float
+    theirs: float | None
+    difference: float | None
+    protocol: str
+    se: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """For CSV and JSON."""
+        return asdict(self)
+
+
+def table_rows(done: Done) -> list[TableRow]:
+    """Tables 4 and 5, further heads and Figure 3 of one target."""
+    paper = done.material.target.paper
+    rows: list[TableRow] = []
+    for protocol, scored in done.scored.items():
+        for points, head in ((scored.curve, ""), (scored.ridge, ", RIDGE"), (scored.heads, "")):
+            for point in points:
+                few = "" if point.per_class is None else f" at {point.per_class} a class"
+                features = f"{point.features}{head}"
+                known = paper is not None and not few and features in paper.accuracy
+                theirs = paper.accuracy[features][0] if paper and known else None
+                metric = f"accuracy{few}"
+                rows.append(_row(done, protocol, features, metric, point.mean, point.se, theirs))
+        for one in scored.precision:
+            known = paper is not None and one.distance == "l1"
+            theirs = paper.precision.get(one.features) if paper and known else None
+            metric = f"precision at 10, {one.distance}"
+            rows.append(_row(done, protocol, one.features, metric, one.mean, one.se, theirs))
+    return rows
+
+
+def _row(
+    done: Done,
+    protocol: str,
+    features: str,
+    metric: str,
+    ours: float,
+    se: float,
+    theirs: float | None,
+) -> TableRow:
+    difference = None if theirs is None else ours - theirs
+    return TableRow(
+        task=done.name,
+        features=features,
+        metric=metric,
+        ours=ours,
+        theirs=theirs,
+        difference=difference,
+        protocol=protocol,
+        se=se,
+    )
+
+
+def to_csv(rows: Iterable[TableRow]) -> bytes:
+    """``hamel2013.csv``."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(TableRow.__dataclass_fields__), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        facts = row.as_dict()
+        for name in ("ours", "theirs", "difference", "se"):
+            value = facts[name]
+            facts[name] = "" if value is None or value != value else f"{value:.4f}"
+        writer.writerow(facts)
+    return text.getvalue().encode()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One claim of the paper, and what it came to on one target.
+
+    ``verdict`` is "holds", "does not hold" (the opposite is shown) or "not shown": a difference
+    counts where it is above two of its standard errors.
+    """
+
+    claim: str
+    target: str
+    protocol: str
+    verdict: str
+    numbers: str
+
+
+def findings(done: Sequence[Done]) -> list[Finding]:
+    """The paper's claims on every target under every protocol."""
+    found: list[Finding] = []
+    for one in done:
+        for protocol, scored in one.scored.items():
+            few = _few(scored)
+            for curve, space, claim, points, sign in (
+                (scored.curve, TAG, "tag embedding better than base with few labels", few, 1),
+                (scored.ridge, TAG, "the same, with a ridge", few, 1),
+                (scored.curve, TAG, "tag embedding better than base with all labels", [None], 1),
+                (scored.curve, GENRE, "genre embedding worse than base, all labels", [None], -1),
+            ):
+                chosen = [
+                    point
+                    for point in curve
+                    if point.features == space and point.per_class in points
+                ]
+                if chosen:
+                    found.append(_accuracy(claim, one.name, protocol, chosen, sign))
+            for space in (GENRE, TAG):
+                claim = f"{space} better than base for similarity (precision at 10, L1)"
+                near = [p for p in scored.precision if p.features == space and p.distance == "l1"]
+                found += [_precision(claim, one.name, protocol, p) for p in near]
+    order = list(dict.fromkeys(one.claim for one in found))
+    return sorted(found, key=lambda one: order.index(one.claim))
+
+
+def _few(scored: Scored) -> list[int | None]:
+    sizes = {point.per_class for point in scored.curve if point.features == BASE}
+    return [size for size in sizes if size is not None and size <= FEW]
+
+
+def _accuracy(
+    claim: str, target: str, protocol: str, points: Sequence[FewLabelPoint], sign: int
+) -> Finding:
+    """Over several sizes, the claim holds where most do and none says the opposite."""
+    verdicts = [_verdict(sign * one.difference, one.difference_se) for one in points]
+    numbers = "; ".join(
+        ("all" if one.per_class is None else f"{one.per_class} a class")
+        + f" {one.difference:+.3f} ± {one.difference_se:.3f}"
+        for one in points
+    )
+    holds = sum(one == "holds" for one in verdicts)
+    against = sum(one == "does not hold" for one in verdicts)
+    verdict = "not shown"
+    if against == 0 and 2 * holds > len(verdicts):
+        verdict = "holds"
+    elif holds == 0 and 2 * against > len(verdicts):
+        verdict = "does not hold"
+    return Finding(claim=claim, target=target, protocol=protocol, verdict=verdict, numbers=numbers)
+
+
+def _precision(claim: str, target: str, protocol: str, one: Precision) -> Finding:
+    return Finding(
+        claim=claim,
+        target=target,
+        protocol=protocol,
+        verdict=_verdict(one.difference, one.difference_se),
+        numbers=f"{one.difference:+.3f} ± {one.difference_se:.3f}",
+    )
+
+
+def _verdict(difference: float, error: float) -> str:
+    """Whether a difference is shown, and which way.
+
+    Examples
+    --------
+    >>> _verdict(0.05, 0.01), _verdict(0.01, 0.01), _verdict(-0.05, 0.01)
+    ('holds', 'not shown', 'does not hold')
+    """
+    if not abs(difference) > 2 * error:
+        return "not shown"
+    return "holds" if difference > 0 else "does not hold"

@@ -1,0 +1,435 @@
+"""From several labelled data sets to one embedding: frames, WARP, an encoder folder."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segue.card import EncoderCard, canonical_json
+from segue.encoders import encoder as build_encoder
+from segue.encoders.folder_checks import check_tags, check_words
+from segue.encoders.folders import CURVE, FACTS, EncoderFolder, is_path, open_folder
+from segue.encoders.joint import CITATION, EXCERPT, FRONT_END, LABELS, MARK, JointSpec
+from segue.errors import SegueError, UsageError
+from segue.extraction.frames import FrameMaker, FrameRecipe, extract_frames, frame_recipe
+from segue.extraction.worker import file_facts
+from segue.store import FrameTable
+from segue.store.rows import Stored
+from segue.training.claim import CHECKPOINT, WORK, claim, read_run, release, write_run
+from segue.training.loop import Point, Settings, Watch, train
+from segue.training.parallel import World
+from segue.training.warp.learner import WarpLearner
+from segue.training.warp.lesson import Source as Turn
+from segue.training.warp.lesson import WarpLesson
+from segue.training.warp.network import JointEmbedding, extended, new_embedding
+from segue.training.warp.settings import WarpSettings
+from segue.training.warp.stream import Clips, Stream, moments
+from segue.training.warp.validation import Holdout
+from segue.workflows.jointfolder import MEL, Embedding, open_embedding
+from segue.workflows.jointpage import write_joint
+from segue.workflows.jointsets import Rows, Source, Taught, read_sources
+from segue.workflows.sourcetask import Origin, named_origin, read_curve, write_curve
+
+FRAMES = "frames"
+SHARE = 0.1
+SETTINGS = Settings(epochs=30, learning_rate=0.003, patience=5, stop_on="valid_map")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Joint:
+    """A finished run.
+
+    Attributes
+    ----------
+    encoder : EncoderFolder
+        Its tags are "SET: label"; its ``training`` holds scores, settings, versions.
+    curve : list of mapping
+        One point per epoch.
+    failures : tuple of mapping
+        ``source``, ``path``, ``line``, ``stage``, ``reason`` of files that could not be used.
+    """
+
+    encoder: EncoderFolder
+    curve: list[Point]
+    failures: tuple[Mapping[str, Any], ...]
+
+
+def pretrain_warp(
+    sources: Sequence[Source],
+    out: str | Path,
+    *,
+    hears: str = MEL,
+    warp: WarpSettings | None = None,
+    settings: Settings = SETTINGS,
+    share: float = SHARE,
+    min_tracks: int = 1,
+    origin: Origin | None = None,
+    frames: str | Path | None = None,
+    extend: str | Path | None = None,
+    device: str = "cpu",
+    workers: int | None = None,
+    watch: Watch | None = None,
+) -> Joint:
+    """Learn one embedding from several data sets with the WARP loss (Hamel et al. 2013).
+
+    Run again with the same arguments it goes on where it stopped; a finished run is only read
+    back.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        Data sets, each with its own labels; they take turns, batch by batch.
+    out : path
+        Folder for ``encoder.json``, ``weights.safetensors``, ``curve.csv`` and ``report.html``;
+        ``run/`` in it is the work in progress.
+    hears : str
+        "hamel2013", log-mel frames of the first 30 s; or a registered or added encoder, whose
+        vectors (one a chunk, of the whole track) take the place of frames.
+    warp : WarpSettings, optional
+    settings : Settings
+        Epochs, learning rate, patience, seed; ``stop_on`` among "valid_map" and "valid_p1".
+    share : float
+        Of each data set's tracks, held out to choose the epoch.
+    min_tracks : int
+        Labels of fewer tracks are not taught.
+    origin : Origin, optional
+    frames : path, optional
+        Store of frames that runs share; by default ``out/run/frames``, removed at the end.
+    extend : path, optional
+        An embedding's folder: its V stays, labels and data sets are added to it; ``warp`` says
+        how, but not what shape.
+    device : str
+        Where frames, or the other encoder's vectors, are computed. The training itself is of
+        small matrices and runs on the CPU.
+    workers : int, optional
+    watch : callable, optional
+        Called with (what, done, total).
+
+    Raises
+    ------
+    UsageError
+        Arguments or data sets that make no sense, a folder of another run.
+    ManifestError, WeightsError, StoreError, SegueError
+    """
+    out = Path(out)
+    if settings.precision != "float32" or settings.stop_on not in ("valid_map", "valid_p1"):
+        raise UsageError(
+            wanted="float32, stopped on valid_map or valid_p1",
+            got=f"{settings.precision}, {settings.stop_on}",
+            fix="WARP trains in single precision on the CPU and ranks labels",
+        )
+    before = None if extend is None else open_embedding(extend)
+    hears = before.hears if before else hears
+    recipe = _recipe(hears, device)
+    job = _Job(
+        taught=read_sources(
+            sources,
+            min_tracks=min_tracks,
+            share=share,
+            seed=settings.seed,
+            known=before.labels if before else None,
+        ),
+        out=out,
+        hears=hears,
+        maker=recipe.build(),
+        recipe=recipe,
+        before=before,
+        warp=warp or WarpSettings(),
+        settings=settings,
+        share=share,
+        min_tracks=min_tracks,
+        origin=named_origin(origin, out),
+        frames=Path(frames) if frames is not None else out / WORK / FRAMES,
+        workers=workers,
+    )
+    check_tags(job.tags)
+    for words in (job.origin.licence, job.origin.training_data):
+        check_words(words, "words for the card")
+    run = claim(out, job.arguments(), World())
+    try:
+        if not (out / FACTS).is_file():
+            _learn(job, run, watch)
+    except SegueError:
+        release(out)
+        raise
+    (out / WORK / CHECKPOINT).unlink(missing_ok=True)
+    if frames is None:
+        shutil.rmtree(job.frames, ignore_errors=True)
+    failures = tuple(read_run(out).get("failures", ()))
+    return Joint(encoder=open_folder(out), curve=read_curve(out / CURVE), failures=failures)
+
+
+def _recipe(hears: str, device: str) -> FrameRecipe:
+    if is_path(hears):
+        raise UsageError(
+            wanted="a front end or an encoder by its name",
+            got=hears,
+            fix="Add the folder first (segue models add): the embedding must find it again",
+        )
+    return frame_recipe(hears, device=device)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Job:
+    """The arguments of a run, checked."""
+
+    taught: list[Taught]
+    out: Path
+    hears: str
+    maker: FrameMaker
+    recipe: FrameRecipe
+    before: Embedding | None
+    warp: WarpSettings
+    settings: Settings
+    share: float
+    min_tracks: int
+    origin: Origin
+    frames: Path
+    workers: int | None
+
+    @property
+    def labels(self) -> dict[str, tuple[str, ...]]:
+        """Labels of every data set, those of the extended embedding first."""
+        old = dict(self.before.labels) if self.before else {}
+        return {**old, **{one.source.name: one.labels for one in self.taught}}
+
+    @property
+    def tags(self) -> list[str]:
+        """All labels, as the encoder names them."""
+        return [f"{name}{MARK}{label}" for name, of_set in self.labels.items() for label in of_set]
+
+    def spec(self) -> JointSpec:
+        """Shape of the embedding."""
+        if self.before:
+            return self.before.spec
+        shape = JointSpec(
+            inputs=self.maker.kind.width,
+            dimensions=self.warp.dimensions,
+            hidden=self.warp.hidden,
+        )
+        if self.hears == MEL:
+            return shape
+        card = build_encoder(self.hears).card
+        return JointSpec(
+            inputs=shape.inputs,
+            dimensions=shape.dimensions,
+            hidden=shape.hidden,
+            base=card.label,
+            base_digest=card.digest,
+        )
+
+    def card(self) -> EncoderCard:
+        """The card, but for the digest of its weights."""
+        spec = self.spec()
+        base = build_encoder(spec.base).card if spec.base else None
+        names = list(self.labels)
+        tracks = sum(len(one.carried) for one in self.taught)
+        what = f"vectors of {spec.base}" if base else "200 log-mel bands"
+        shape = f"{spec.hidden} hidden units, " if spec.hidden else ""
+        return EncoderCard(
+            name=self.origin.name or "",
+            version=1,
+            dim=spec.width,
+            front_end=base.front_end if base else FRONT_END,
+            excerpt=base.excerpt if base else EXCERPT,
+            settings=spec.settings(),
+            description=f"Joint embedding (WARP) of {what}, {shape}{spec.dimensions} dimensions, "
+            f"learned with {len(self.tags)} labels of {', '.join(names)}",
+            licence=self.origin.licence,
+            commercial=self.origin.commercial,
+            training_data=self.origin.training_data
+            or f"{tracks} tracks of {', '.join(names)}; source not stated",
+            citation=CITATION,
+        )
+
+    def arguments(self) -> dict[str, Any]:
+        """All that fixes the curve but the audio; a run goes on only where they are the same."""
+        settings = asdict(self.settings) | asdict(self.warp) | asdict(self.origin)
+        return {
+            "tracks and labels": self.digest(),
+            "source": [f"{one.source.name}:{one.source.column}" for one in self.taught],
+            "group": [one.source.group for one in self.taught],
+            "hears": self.hears,
+            "frames": self.maker.kind.digest,
+            "share": self.share,
+            "min-tracks": self.min_tracks,
+            "extend": self.before.folder.card.digest if self.before else None,
+            **{name.replace("_", "-"): value for name, value in settings.items()},
+        }
+
+    def digest(self) -> str:
+        """SHA-256 over tracks, stretches, labels and groups, row by row."""
+        state = hashlib.sha256()
+        for one in self.taught:
+            rows = zip(one.manifest.tracks(), one.carried, one.groups, strict=True)
+            for track, codes, group in rows:
+                place = [track.id, str(track.path.absolute()), track.start, track.duration]
+                words = [one.labels[code] for code in codes]
+                state.update(f"{canonical_json([*place, words, group])}\n".encode())
+        return state.hexdigest()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Heard:
+    """A source's tracks that have frames: rows of training and of validation."""
+
+    taught: Taught
+    stored: list[Stored]
+    rows: Rows
+
+    def clips(self, table: FrameTable, *, valid: bool) -> Clips:
+        held = self.taught.valid[self.rows] == valid
+        return Clips(table, [one for one, use in zip(self.stored, held, strict=True) if use])
+
+    def of(self, *, valid: bool) -> Rows:
+        chosen: Rows = self.rows[self.taught.valid[self.rows] == valid]
+        return chosen
+
+
+def _learn(job: _Job, run: dict[str, Any], watch: Watch | None) -> None:
+    """Everything between a claimed folder and the finished encoder."""
+    table = FrameTable.open_or_create(job.frames, job.maker.kind)
+    heard, failures = _extracted(job, table, watch)
+    audio = hashlib.sha256(
+        canonical_json([[one.key for one in each.stored] for each in heard]).encode()
+    ).hexdigest()
+    if (job.out / WORK / CHECKPOINT).exists() and run.get("audio") != audio:
+        raise UsageError(
+            wanted="the audio that the run in this folder was begun with",
+            got="other files, or files that cannot be used any more",
+            fix="Restore them to go on, or begin anew in another folder with -o",
+            source=job.out,
+        )
+    write_run(job.out, {**run, "audio": audio, "failures": failures})
+    network = _network(job, table, heard)
+    lesson, learner = _lesson(job, network, table, heard)
+    trained = train(
+        learner,
+        lesson,
+        job.settings,
+        path=job.out / WORK / CHECKPOINT,
+        watch=watch,
+        tell=lambda curve: write_curve(job.out / CURVE, curve),
+    )
+    tensors = {
+        name: values.detach().contiguous().numpy()
+        for name, values in network.state_dict().items()
+        if not name.startswith(f"{LABELS}.")
+    }
+    tensors[LABELS] = np.concatenate([rows.detach().numpy() for rows in network.labels])
+    write_joint(
+        job.out,
+        card=job.card(),
+        tags=job.tags,
+        tensors=tensors,
+        trained=trained,
+        taught=job.taught,
+        settings=job.arguments(),
+        failures=failures,
+        extended=str(job.before.folder.card.name) if job.before else None,
+    )
+
+
+def _extracted(
+    job: _Job, table: FrameTable, watch: Watch | None
+) -> tuple[list[_Heard], list[dict[str, Any]]]:
+    """Frames of all sources in the table; each source's tracks that have some; the failures."""
+    heard, failures = [], []
+    for one in job.taught:
+        what = f"frames of {one.source.name}"
+        report = extract_frames(
+            one.manifest,
+            table,
+            job.recipe,
+            maker=job.maker,
+            workers=job.workers,
+            progress=_progress(watch, what),
+        )
+        failures += [
+            {
+                "source": one.source.name,
+                "path": failure.facts.path,
+                "line": failure.facts.line,
+                "stage": failure.stage,
+                "reason": failure.reason,
+            }
+            for failure in report.failures
+        ]
+        found = table.find([file_facts(track) for track in one.manifest.tracks()])
+        rows = np.array([row for row, there in enumerate(found) if there is not None], np.int64)
+        each = _Heard(one, [there for there in found if there is not None], rows)
+        if not len(each.of(valid=False)) or not len(each.of(valid=True)):
+            raise UsageError(
+                wanted="usable tracks to learn from and to validate with",
+                got=f"{len(rows)} of {len(one.carried)} labelled tracks of {one.source.name}",
+                fix="Give more tracks, or see why these could not be used: "
+                + "; ".join(str(one["reason"]) for one in failures[:3]),
+                source=one.source.manifest.name,
+            )
+        heard.append(each)
+    return heard, failures
+
+
+def _progress(watch: Watch | None, what: str) -> Any:
+    return None if watch is None else (lambda done, bad, total: watch(what, done + bad, total))
+
+
+def _network(job: _Job, table: FrameTable, heard: Sequence[_Heard]) -> JointEmbedding:
+    sizes = [len(labels) for labels in job.labels.values()]
+    seed = job.settings.seed
+    if job.before:
+        return extended(job.before.network(), sizes, seed=seed)
+    spec = job.spec()
+    training = [
+        stored
+        for each in heard
+        for stored, row in zip(each.stored, each.rows.tolist(), strict=True)
+        if not each.taught.valid[row]
+    ]
+    mean, deviation = moments(Clips(table, training))
+    shift, scale = mean.astype(np.float32), (1.0 / deviation).astype(np.float32)
+    return new_embedding(spec, sizes, shift=shift, scale=scale, seed=seed)
+
+
+def _lesson(
+    job: _Job, network: JointEmbedding, table: FrameTable, heard: Sequence[_Heard]
+) -> tuple[WarpLesson, WarpLearner]:
+    names, count = list(job.labels), len(job.labels)
+    turns: list[Turn] = []
+    holdouts: list[Holdout | None] = [None] * count
+    labels: list[Any] = [None] * count
+    learn: list[Any] = [None] * count
+    for each in heard:
+        name = each.taught.source.name
+        number = names.index(name)
+        clips = each.clips(table, valid=False)
+        stream = Stream(
+            clips,
+            range(len(clips)),
+            batch=job.warp.batch,
+            seed=job.settings.seed,
+            name=name,
+            shift=network.shift.numpy(),
+            scale=network.scale.numpy(),
+        )
+        turns.append(Turn(number, stream, int(clips.counts.sum())))
+        labels[number] = each.taught.label_set(each.of(valid=False))
+        learn[number] = each.taught.learned()
+        held = each.taught.label_set(each.of(valid=True))
+        holdouts[number] = Holdout(name, each.clips(table, valid=True), held)
+    learner = WarpLearner(
+        network,
+        labels,
+        job.warp,
+        learning_rate=job.settings.learning_rate,
+        seed=job.settings.seed,
+        learn=learn,
+        frozen=job.before is not None,
+    )
+    return WarpLesson(turns, holdouts, batch=job.warp.batch), learner
