@@ -33,11 +33,9 @@ def main() -> None:
     items = sparse.identity(labels, format="csr", dtype=np.float32)
     ones = np.ones(len(rows), np.float32)
     carried = sparse.coo_matrix((ones, (rows, codes)), shape=(len(X), labels))
-    # its default rate makes dense features of unit variance diverge
     model = LightFM(
         no_components=given.dimensions,
         loss="warp",
-        learning_rate=0.001,
         max_sampled=given.max_sampled,
         random_state=0,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,7 @@ def pretrain_warp(
         Store of frames that runs share; by default ``out/run/frames``, removed at the end.
     extend : path, optional
         An embedding's folder: its V stays, labels and data sets are added to it; ``warp`` says
-        how, but not what shape.
+        how, but not what shape, and ``hears`` cannot be another.
     device : str
         Where frames, or the other encoder's vectors, are computed. The training itself is of
         small matrices and runs on the CPU.
@@ -124,8 +124,11 @@ def pretrain_warp(
             got=f"{settings.precision}, {settings.stop_on}",
             fix="WARP trains in single precision on the CPU and ranks labels",
         )
-    before = None if extend is None else open_embedding(extend)
-    hears = before.hears if before else hears
+    warp, before = warp or WarpSettings(), None
+    if extend is not None:
+        before = open_embedding(extend)
+        hears = _same_hears(before, hears)
+        warp = replace(warp, dimensions=before.spec.dimensions, hidden=before.spec.hidden)
     recipe = _recipe(hears, device)
     job = _Job(
         taught=read_sources(
@@ -140,7 +143,7 @@ def pretrain_warp(
         maker=recipe.build(),
         recipe=recipe,
         before=before,
-        warp=warp or WarpSettings(),
+        warp=warp,
         settings=settings,
         share=share,
         min_tracks=min_tracks,
@@ -149,6 +152,13 @@ def pretrain_warp(
         workers=workers,
     )
     check_tags(job.tags)
+    if before and len(job.tags) == len(before.folder.tags):
+        raise UsageError(
+            wanted="a label that the embedding has not",
+            got=f"only labels of its own: {', '.join(one.source.name for one in job.taught)}",
+            fix="Give the data set another name, or columns with other labels",
+            source=extend,
+        )
     for words in (job.origin.licence, job.origin.training_data):
         check_words(words, "words for the card")
     run = claim(out, job.arguments(), World())
@@ -163,6 +173,16 @@ def pretrain_warp(
         shutil.rmtree(job.frames, ignore_errors=True)
     failures = tuple(read_run(out).get("failures", ()))
     return Joint(encoder=open_folder(out), curve=read_curve(out / CURVE), failures=failures)
+
+
+def _same_hears(before: Embedding, hears: str) -> str:
+    if hears not in (MEL, before.hears):
+        raise UsageError(
+            wanted=f"an extension that hears {before.hears}, as the embedding does",
+            got=hears,
+            fix="Leave --hears out",
+        )
+    return before.hears
 
 
 def _recipe(hears: str, device: str) -> FrameRecipe:

@@ -136,7 +136,8 @@ def _accuracies(done: Sequence[Done], protocol: Protocol) -> Section:
     words = (
         f"{_protocol_words(protocol)} Accuracy, mean and standard error over ten folds; below it "
         "the paper's number, where the data set is the paper's. SVM and MLP see each track's mean "
-        "window, block-level features its blocks; their settings are chosen on inner folds."
+        "window, block-level features its blocks; settings are chosen on inner folds. They are "
+        "tried under the strictest protocol only."
     )
     return Section(f"Table 4: all labels ({protocol})", [words, Table(header, rows, "")])
 

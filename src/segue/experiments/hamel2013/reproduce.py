@@ -103,10 +103,14 @@ def reproduce(
     done = []
     for target in sets.genres:
         material = read_material(target, sets, teacher, blocks=blocks)
-        scored: dict[Protocol, Scored] = {
-            one: scorer.score(material, one)
+        run = [
+            one
             for one in PROTOCOLS
             if protocol in (one, "both") and (one == "paper" or material.groups is not None)
+        ]
+        # what the paper has not is worth its time under the stricter protocol only
+        scored: dict[Protocol, Scored] = {
+            one: scorer.score(material, one, further=one == run[-1]) for one in run
         }
         done.append(Done(material=material, scored=scored))
     sources = [one.source for one in sets.genres]

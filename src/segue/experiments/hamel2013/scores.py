@@ -149,17 +149,17 @@ class Scorer:
     heads: tuple[str, ...] = HEADS
     watch: Watch | None = field(default=None, repr=False)
 
-    def score(self, material: Material, protocol: Protocol) -> Scored:
-        """All of one protocol."""
+    def score(self, material: Material, protocol: Protocol, *, further: bool) -> Scored:
+        """All of one protocol; ``further`` classifiers and block-level features where asked."""
         groups = material.groups if protocol == "corrected" else None
         cut = _Cut(material, groups, material.folds(protocol, self.seed))
         sizes, windows = material.sizes, material.windows
         curve = self._curve(cut, "windows", sizes, windows)
         ridge = self._curve(cut, "windows", sizes, windows, alpha="chosen")
         heads: list[FewLabelPoint] = []
-        for head in self.heads:
+        for head in self.heads if further else ():
             heads += _named(self._curve(cut, head, [None], windows), head.upper())
-        if material.blocks:
+        if material.blocks and further:
             rows = self._curve(cut, "svm", [None], material.blocks, lead="blocks")
             heads += _named(rows, "block-level, SVM")
         counts = np.unique(material.labels, return_counts=True)[1]
