@@ -179,3 +179,20 @@ def test_files_whose_name_the_system_refuses_are_missing(tmp_path: Path) -> None
         assert words in problem.message
         with pytest.raises(ManifestError, match=words):
             Manifest.read(tmp_path / name)
+
+
+def test_a_subset_keeps_lines_root_and_lists(tmp_path: Path) -> None:
+    table = pa.table({"path": ["a.wav", "b.wav", "c.wav"], "tags": [["x", "y"], [], ["z"]]})
+    pq.write_table(table, tmp_path / "m.parquet")
+    whole = Manifest.read(tmp_path / "m.parquet")
+    some = whole.subset([2, 0])
+    assert [track.line for track in some.tracks()] == [whole.lines[2], whole.lines[0]]
+    assert [track.path for track in some.tracks()] == [tmp_path / "c.wav", tmp_path / "a.wav"]
+    assert some.column("tags") == [whole.column("tags")[2], whole.column("tags")[0]]
+    assert (some.name, some.root, some.columns) == (whole.name, whole.root, whole.columns)
+    assert len(whole) == 3
+    assert whole.subset([0, 1, 2]).ids == whole.ids
+    assert len(whole.subset([])) == 0
+    assert some.subset([1]).ids == ["a.wav"]
+    with pytest.raises((IndexError, pa.ArrowIndexError)):
+        whole.subset([3])

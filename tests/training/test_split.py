@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from segue.datasets import Manifest
 from segue.errors import ManifestError, UsageError
-from segue.training.split import PARTS, check_filled, drawn_split, given_split, track_groups
+from segue.training.split import (
+    PARTS,
+    check_filled,
+    drawn_split,
+    given_split,
+    held_out,
+    track_groups,
+)
 
 
 @given(st.lists(st.integers(0, 30), min_size=3, max_size=200), st.integers(0, 5))
@@ -83,3 +90,45 @@ def test_a_file_in_two_groups_is_refused_and_one_in_none_is_its_own() -> None:
     with pytest.raises(ManifestError, match=r"'x' \(line 1\) and 'y' \(line 2\)"):
         track_groups(Manifest.from_rows(table), np.arange(5), "artist")
     assert track_groups(Manifest.from_rows(table), np.array([1, 4]), "artist")[0] == "y"
+
+
+@given(
+    st.lists(st.integers(0, 30), min_size=1, max_size=120),
+    st.floats(0.01, 0.99),
+    st.integers(0, 5),
+)
+def test_whole_groups_are_held_out_up_to_a_share(
+    numbers: list[int], share: float, seed: int
+) -> None:
+    groups = [f"artist {number}" for number in numbers]
+    if len(set(groups)) < 2:
+        with pytest.raises(UsageError, match="two groups at least"):
+            held_out(groups, share, seed=seed)
+        return
+    held = held_out(groups, share, seed=seed)
+    sides = [{group for group, out in zip(groups, held, strict=True) if out is np.bool_(side)}
+             for side in (True, False)]  # fmt: skip
+    assert all(sides)
+    assert sides[0].isdisjoint(sides[1])
+    largest = max(map(groups.count, groups))
+    assert held.sum() < share * len(groups) + largest
+    if len(sides[1]) > 1:  # all groups but one is the most there can be
+        assert held.sum() >= share * len(groups)
+
+
+def test_what_is_held_out_follows_from_names_and_seed() -> None:
+    groups = [f"artist {number // 3}" for number in range(300)]
+    held = held_out(groups, 0.1)
+    assert held.sum() == 30
+    assert held_out(groups[::-1], 0.1)[::-1].tolist() == held.tolist()
+    assert held_out(groups, 0.1, seed=1).tolist() != held.tolist()
+    more = held_out(groups, 0.3)
+    assert (more | ~held).all(), "a larger share holds out the same groups, and others"
+    names = [group.replace("artist", "band") for group in groups]
+    assert held_out(names, 0.1).tolist() != held.tolist()
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -1.0, float("nan"), float("inf")])
+def test_shares_that_are_none(share: float) -> None:
+    with pytest.raises(UsageError, match="above 0 and below 1"):
+        held_out(["a", "b"], share)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
 from segue.report.content import Cell, Figure, Section, Table
-from segue.report.style import PALETTE, QUIET, WIDTH, draw
+from segue.report.style import PALETTE, QUIET, WIDTH, draw, drawable, undrawable
 from segue.report.tables import metric_name, number
 
 Point = Mapping[str, float]
@@ -44,7 +44,7 @@ def learning_plot(
     name : str
         File name stem under ``plots/``.
     """
-    scores = [key for key in curve[0] if key.startswith("valid_") and not key.endswith("loss")]
+    scores = [key for key in curve[0] if key.startswith("valid_") and key != "valid_loss"]
     losses = [key for key in ("train_loss", "valid_loss") if key in curve[0]]
     levels = baseline or {}
 
@@ -63,7 +63,9 @@ def learning_plot(
         caption=(
             f"Left: loss of the training{' and validation' * (len(losses) > 1)} tracks. Right: "
             f"scores on the validation tracks. Grey line: the weights of epoch {best_epoch} were "
-            "kept." + " Dotted: giving every track the tags' training shares." * bool(levels)
+            "kept."
+            + " Dotted: giving every track the tags' training shares." * bool(levels)
+            + undrawable([_words(key) for key in scores])
         ),
         alt=f"Learning curve of {len(curve)} epochs; at epoch {best_epoch}: {reached}.",
         name=name,
@@ -79,10 +81,12 @@ def _paint(
 ) -> None:
     epochs = [point["epoch"] for point in curve]
     ax.axvline(best_epoch, color=QUIET, linewidth=1.0, zorder=0)
-    for key, colour in zip(keys, PALETTE, strict=False):
+    texts = drawable([_words(key) for key in keys], width=40, lines=1)
+    for place, (key, text) in enumerate(zip(keys, texts, strict=True)):
+        colour, line = PALETTE[place % len(PALETTE)], ("-", "--", ":")[place // len(PALETTE) % 3]
         values = [point[key] for point in curve]
         marker = "o" if len(curve) == 1 else ""
-        ax.plot(epochs, values, color=colour, marker=marker, linewidth=1.8, label=_words(key))
+        ax.plot(epochs, values, line, color=colour, marker=marker, linewidth=1.8, label=text)
         if math.isfinite(baseline.get(key, math.nan)):
             ax.axhline(baseline[key], color=colour, linestyle=(0, (1, 2)), linewidth=1.2)
     ax.set_xlabel("epoch")

@@ -33,7 +33,7 @@ from segue.training.warp.stream import Clips, Stream, moments
 from segue.training.warp.validation import Holdout
 from segue.workflows.jointfolder import MEL, Embedding, open_embedding
 from segue.workflows.jointpage import write_joint
-from segue.workflows.jointsets import Rows, Source, Taught, read_sources
+from segue.workflows.jointsets import Rows, Source, Taught, check_parts, read_sources
 from segue.workflows.sourcetask import Origin, named_origin, read_curve, write_curve
 
 FRAMES = "frames"
@@ -392,6 +392,7 @@ def _extracted(
                 + "; ".join(str(one["reason"]) for one in failures[:3]),
                 source=one.source.manifest.name,
             )
+        check_parts(one, rows)
         heard.append(each)
     return heard, failures
 

@@ -74,7 +74,15 @@ def _write_page(
     trained: Trained,
     failures: Sequence[Mapping[str, Any]],
 ) -> None:
-    figure = learning_plot(trained.curve, best_epoch=trained.best_epoch, loss="WARP loss")
+    shown = [
+        {
+            name: value
+            for name, value in point.items()
+            if not name.startswith("valid_") or name.startswith("valid_map")
+        }
+        for point in trained.curve
+    ]
+    figure = learning_plot(shown, best_epoch=trained.best_epoch, loss="WARP loss")
     best = trained.curve[trained.best_epoch - 1]
     sections: list[Section] = [
         learning_section(figure, facts["notes"]),

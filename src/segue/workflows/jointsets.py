@@ -183,7 +183,7 @@ def read_sources(
     ------
     UsageError
         No source, a name twice or malformed; fewer than two labels; one group, or none left to
-        learn from.
+        learn from; tracks that all carry every label.
     ManifestError
         No such column, or nothing in it.
     """
@@ -221,15 +221,31 @@ def _together(taught: Sequence[Taught]) -> list[Taught]:
     ]
     found = [replace(one, valid=np.isin(one.groups, held)) for one in taught]
     for one in found:
-        if one.valid.all():
-            raise UsageError(
-                wanted="tracks to learn from",
-                got=f"{len(one.carried)} of {one.source.name}, all in groups that it or another "
-                "data set holds out",
-                fix="Use more tracks, or a smaller --valid-share",
-                source=one.source.manifest.name,
-            )
+        check_parts(one, np.arange(len(one.carried)))
     return found
+
+
+def check_parts(one: Taught, rows: Rows) -> None:
+    """Refuse tracks of which nothing can be learned, or by which nothing can be judged.
+
+    Raises
+    ------
+    UsageError
+        None to learn from or to validate with, or all of them carry every label.
+    """
+    for valid, what in ((False, "learn from"), (True, "validate with")):
+        part = rows[one.valid[rows] == valid].tolist()
+        if any(len(one.carried[row]) < len(one.labels) for row in part):
+            continue
+        raise UsageError(
+            wanted=f"tracks of {one.source.name} to {what} that lack a label: labels are ranked "
+            "above those that a track lacks",
+            got=f"{len(part)} that all carry all {len(one.labels)} labels"
+            if part
+            else f"none of {len(rows)}: their groups are all in the other part",
+            fix="Name another column" if part else "Use more tracks, or another --valid-share",
+            source=one.source.manifest.name,
+        )
 
 
 def _read(source: Source, min_tracks: int, share: float, seed: int, known: Sequence[str]) -> Taught:

@@ -15,7 +15,7 @@ from segue.audio import check_samples, load
 from segue.encoders import Encoder
 from segue.encoders import encoder as build_encoder
 from segue.encoders.joint import LABELS, JointEncoder, label_names
-from segue.errors import AudioError, UsageError
+from segue.errors import AudioError, InvalidSamplesError, UsageError
 from segue.files import write_atomically
 from segue.report import Figure, Section, write_page, write_plots
 from segue.report.label_plots import class_map, label_heatmap
@@ -110,6 +110,13 @@ def _ranked(built: Encoder, path: Path, start: float, duration: float | None) ->
     audio = load(path, rate=built.card.rate, start=start, duration=heard)
     check_samples(audio, min_seconds=excerpt.min_seconds)
     pairs = built.tags(audio)
+    if not np.isfinite([score for _, score in pairs]).all():
+        raise InvalidSamplesError(
+            wanted="finite scores of all labels",
+            got="some that are not numbers",
+            fix="Check the file: it may be far beyond full scale",
+            source=path,
+        )
     if not isinstance(built, JointEncoder):
         return {"": pairs}
     ranked: dict[str, list[tuple[str, float]]] = {

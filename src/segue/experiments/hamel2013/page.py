@@ -74,13 +74,13 @@ def _findings(done: Sequence[Done]) -> Section:
     ]
     counts = Counter(one.verdict for one in claims)
     words = (
-        "Every claim of the paper, tried on every data set: differences to the base features on "
-        "the same folds, draws or queries, with their standard errors. One is shown where it is "
-        "above two of them. "
+        "Every claim of the paper, tried on every data set: differences to the base features (or, "
+        "where it says so, to the embedding's map before any training) on the same folds, draws or "
+        "queries, with their standard errors. One is shown where it is above two of them. "
         + ", ".join(f"{verdict}: {n}" for verdict, n in counts.most_common())
         + "."
     )
-    header = ["the paper finds", "data set", "protocol", "here", "difference to base"]
+    header = ["claim", "data set", "protocol", "here", "difference"]
     return Section("What of the paper holds here", [words, Table(header, rows, "")])
 
 

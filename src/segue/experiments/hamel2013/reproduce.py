@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,9 +12,10 @@ from typing import Literal
 import numpy as np
 
 from segue.errors import UsageError
+from segue.evaluation.heads import make_head
 from segue.experiments.hamel2013 import page
 from segue.experiments.hamel2013.page import Classes
-from segue.experiments.hamel2013.published import TITLE
+from segue.experiments.hamel2013.published import FOLDS, TITLE
 from segue.experiments.hamel2013.scores import HEADS, Material, Protocol, Scored, Scorer
 from segue.experiments.hamel2013.sets import GenreSet, Sets
 from segue.experiments.hamel2013.spaces import Teacher, blocks_of, spaces_for, windows_of
@@ -89,17 +91,14 @@ def reproduce(
     ------
     UsageError, ManifestError, StoreError, SegueError
     """
-    if protocol not in (*PROTOCOLS, "both"):
-        raise UsageError(
-            wanted="a protocol among paper, corrected, both",
-            got=repr(protocol),
-            fix="Choose one of these",
-        )
+    _check(sets, protocol, heads)
     out, jobs = Path(out), jobs or available_cpus()
     teacher = Teacher(
         out, warp=warp or WarpSettings(), settings=settings, workers=jobs, watch=watch
     )
-    scorer = Scorer(out=out / "cells", jobs=jobs, seed=seed, heads=heads, watch=watch)
+    scorer = Scorer(
+        out=out / "cells", jobs=jobs, seed=seed, heads=tuple(dict.fromkeys(heads)), watch=watch
+    )
     done = []
     for target in sets.genres:
         material = read_material(target, sets, teacher, blocks=blocks)
@@ -122,9 +121,45 @@ def reproduce(
     return Reproduction(targets=tuple(done), failures=teacher.failures, page=written)
 
 
+def _check(sets: Sets, protocol: str, heads: tuple[str, ...]) -> None:
+    """Refuse now what would else be found out after the hours of the embeddings."""
+    if protocol not in (*PROTOCOLS, "both"):
+        raise UsageError(
+            wanted="a protocol among paper, corrected, both",
+            got=repr(protocol),
+            fix="Choose one of these",
+        )
+    for head in heads:
+        make_head(head, "classification", n_features=1)
+    if protocol == "corrected" and all(one.groups is None for one in sets.genres):
+        raise UsageError(
+            wanted="a genre set whose artists are known, to keep them apart",
+            got=", ".join(one.name for one in sets.genres),
+            fix="Name an artist column (NAME=MANIFEST:COLUMN:ARTIST), or ask for --protocol paper",
+        )
+    for one in sets.genres:
+        artists = len(set(one.groups or ()))
+        if protocol != "paper" and one.groups is not None and artists < FOLDS:
+            raise UsageError(
+                wanted=f"{FOLDS} artists or more of {one.name}, for {FOLDS} folds of others each",
+                got=str(artists),
+                fix="Ask for --protocol paper, or name no artist column",
+                source=one.source.manifest.name,
+            )
+
+
 def read_material(target: GenreSet, sets: Sets, teacher: Teacher, *, blocks: bool) -> Material:
     """Features of a target in every space that can be learned for it."""
     clips, there = teacher.clips(target)
+    heard = Counter(np.array(target.labels)[there].tolist())
+    if lost := sorted(label for label in set(target.labels) if heard[label] < 2):
+        raise UsageError(
+            wanted=f"two usable tracks or more of every class of {target.name}",
+            got=", ".join(f"{label} ({heard[label]})" for label in lost),
+            fix="See why the others could not be used: "
+            + "; ".join(list(teacher.failures.values())[:3]),
+            source=target.source.manifest.name,
+        )
     spaces = spaces_for(target, sets, teacher)
     return Material(
         target=target,
@@ -157,7 +192,7 @@ def write(done: list[Done], classes: Classes, notes: list[str], out: Path) -> Pa
     write_atomically(out / "hamel2013.csv", to_csv(row for one in done for row in table_rows(one)))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("claim", "data set", "protocol", "verdict", "difference to base"))
+    writer.writerow(("claim", "data set", "protocol", "verdict", "difference"))
     for one in findings(done):
         writer.writerow((one.claim, one.target, one.protocol, one.verdict, one.numbers))
     write_atomically(out / "findings.csv", text.getvalue().encode())

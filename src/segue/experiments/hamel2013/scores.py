@@ -22,7 +22,7 @@ from segue.evaluation.folds import Folds, group_codes, outer_folds
 from segue.evaluation.window_penalty import Penalty
 from segue.evaluation.windows import Windows
 from segue.experiments.cells import Cells, arrays_digest, folder_name
-from segue.experiments.hamel2013.published import BASE, FOLDS, NEIGHBOURS
+from segue.experiments.hamel2013.published import BASE, FOLDS, NEIGHBOURS, RANDOM
 from segue.experiments.hamel2013.sets import GenreSet
 from segue.experiments.hamel2013.spaces import Space
 from segue.similarity import ExactIndex, precision_at_k
@@ -84,7 +84,8 @@ class Precision:
     """Precision at 10 in one space by one distance.
 
     ``se`` is over artists where they are known, else over tracks; ``difference`` is that to the
-    base on the same queries, with its own error.
+    base on the same queries, with its own error, ``above_control`` that to the untrained map (NaN
+    where there is none).
     """
 
     features: str
@@ -93,6 +94,8 @@ class Precision:
     se: float
     difference: float
     difference_se: float
+    above_control: float
+    above_control_se: float
     queries: int
     undefined: int
 
@@ -103,12 +106,14 @@ class Scored:
 
     ``curve`` is the paper's classifier; ``ridge`` the same curve with a penalty chosen on inner
     folds: plain least squares fails where there are about as many windows as dimensions, which
-    says little about the features.
+    says little about the features. ``controlled`` is ``curve`` with the differences to the
+    untrained map in the place of those to the base; empty where there is none.
     """
 
     protocol: Protocol
     curve: list[FewLabelPoint]
     ridge: list[FewLabelPoint]
+    controlled: list[FewLabelPoint]
     heads: list[FewLabelPoint]
     precision: list[Precision]
     chance: float
@@ -167,6 +172,7 @@ class Scorer:
             protocol=protocol,
             curve=few_label_points(curve, base=BASE),
             ridge=few_label_points(ridge, base=BASE),
+            controlled=few_label_points(curve, base=RANDOM) if RANDOM in windows else [],
             heads=heads,
             precision=precisions(material, groups),
             chance=float(counts.max() / counts.sum()),
@@ -235,16 +241,15 @@ def precisions(material: Material, groups: NDArray[np.str_] | None) -> list[Prec
     codes = group_codes(material.groups, len(material.labels))
     found = []
     for distance, (metric, scale) in DISTANCES.items():
-        base: NDArray[np.float64] | None = None
-        for name, windows in material.windows.items():
-            ids = [str(row) for row in range(len(windows))]
-            index = ExactIndex.build(
-                windows.means.astype(np.float32), ids, metric=metric, scale=scale
-            )
-            each = precision_at_k(index, material.labels, k=NEIGHBOURS, groups=groups)
-            base = each if base is None else base
-            mean, se = clustered(each, codes)
-            difference, difference_se = clustered(each - base, codes)
+        each = {
+            name: _precision_of(windows, material.labels, groups, metric, scale)
+            for name, windows in material.windows.items()
+        }
+        nothing = np.full(len(material.labels), np.nan)
+        for name, values in each.items():
+            mean, se = clustered(values, codes)
+            difference, difference_se = clustered(values - each[BASE], codes)
+            above, above_se = clustered(values - each.get(RANDOM, nothing), codes)
             found.append(
                 Precision(
                     features=name,
@@ -253,11 +258,26 @@ def precisions(material: Material, groups: NDArray[np.str_] | None) -> list[Prec
                     se=se,
                     difference=difference,
                     difference_se=difference_se,
-                    queries=int((~np.isnan(each)).sum()),
-                    undefined=int(np.isnan(each).sum()),
+                    above_control=above,
+                    above_control_se=above_se,
+                    queries=int((~np.isnan(values)).sum()),
+                    undefined=int(np.isnan(values).sum()),
                 )
             )
     return found
+
+
+def _precision_of(
+    windows: Windows,
+    labels: NDArray[np.str_],
+    groups: NDArray[np.str_] | None,
+    metric: Metric,
+    scale: bool,
+) -> NDArray[np.float64]:
+    ids = [str(row) for row in range(len(windows))]
+    table = windows.means.astype(np.float32)
+    index = ExactIndex.build(table, ids, metric=metric, scale=scale)
+    return precision_at_k(index, labels, k=NEIGHBOURS, groups=groups)
 
 
 def clustered(values: NDArray[np.float64], groups: NDArray[np.int64]) -> tuple[float, float]:

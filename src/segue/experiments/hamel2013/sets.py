@@ -93,7 +93,7 @@ def genre_set(source: Source, *, paper: PaperSet | None = None) -> GenreSet:
     labels = [names[0] for names, use in zip(target.values, keep, strict=True) if use]
     if len(set(labels)) < 2:
         raise UsageError(
-            wanted=f"two classes of {FOLDS} tracks or more with one label",
+            wanted=f"two classes of {FOLDS} tracks or more with one label, of two artists or more",
             got=f"{len(set(labels))} in column {source.column!r} of {source.name}",
             fix="Name another column, or add tracks",
             source=source.manifest.name,

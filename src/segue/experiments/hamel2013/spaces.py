@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from segue.card import canonical_json
 from segue.encoders.blocks import block_features
 from segue.encoders.folders import EncoderFolder
 from segue.encoders.joint import LABELS, JointMap, JointSpec
+from segue.encoders.registry import is_registered
 from segue.encoders.windows import window_features
 from segue.evaluation.windows import Windows
 from segue.experiments.hamel2013.published import BASE, GENRE, RANDOM, TAG
@@ -29,6 +32,9 @@ from segue.training.warp.stream import Clips
 from segue.workflows.joint import SETTINGS, pretrain_warp
 from segue.workflows.jointfolder import MEL
 from segue.workflows.jointsets import Source
+
+MOST = 60
+"""Characters of a folder that is named after data sets."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -102,16 +108,16 @@ class Teacher:
 
     def learn(self, sources: Sequence[Source]) -> EncoderFolder:
         """The embedding of these data sets jointly."""
-        name = "-and-".join(re.sub(r"[^a-z0-9]+", "-", one.name.lower()) for one in sources)
         done = pretrain_warp(
             sources,
-            self.out / "embeddings" / name[:60].strip("-"),
+            self.out / "embeddings" / _folder([one.name for one in sources]),
             warp=self.warp,
             settings=self.settings,
             frames=self.frames,
             workers=self.workers,
             watch=self.watch,
         )
+        self.failures |= {one["path"]: one["reason"] for one in done.failures}
         return done.encoder
 
     def clips(self, one: GenreSet) -> tuple[Clips, NDArray[np.int64]]:
@@ -135,6 +141,23 @@ class Teacher:
     def _progress(self, what: str) -> Any:
         watch = self.watch
         return None if watch is None else (lambda done, bad, total: watch(what, done + bad, total))
+
+
+def _folder(names: Sequence[str]) -> str:
+    """A folder's name, which is an encoder's too, for these data sets and no others.
+
+    Examples
+    --------
+    >>> _folder(["gtzan", "4q moods"]), _folder(["GTZAN"])
+    ('gtzan-and-4q-moods', 'gtzan-347b605c')
+    """
+    slug = "-and-".join(re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") for name in names)
+    plain = all(re.fullmatch(r"[a-z0-9]+( [a-z0-9]+)*", name) for name in names)
+    split = any("and" in name.split() for name in names)
+    if plain and not split and len(slug) <= MOST and not is_registered(slug):
+        return slug
+    digest = hashlib.sha256(canonical_json(list(names)).encode()).hexdigest()
+    return f"{slug[:40].strip('-')}-{digest[:8]}".lstrip("-")
 
 
 def spaces_for(target: GenreSet, sets: Sets, teacher: Teacher) -> list[Space]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from segue.evaluation.few_labels import FewLabelPoint
 from segue.experiments.hamel2013.published import BASE, GENRE, TAG
-from segue.experiments.hamel2013.scores import Material, Precision, Protocol, Scored
+from segue.experiments.hamel2013.scores import Material, Protocol, Scored
 
 FEW = 20
 """Examples of each class up to which the paper's Figure 3 shows its gain."""
@@ -120,30 +120,47 @@ class Finding:
 
 
 def findings(done: Sequence[Done]) -> list[Finding]:
-    """The paper's claims on every target under every protocol."""
+    """The paper's claims on every target under every protocol, and what a control makes of them."""
     found: list[Finding] = []
     for one in done:
         for protocol, scored in one.scored.items():
-            few = _few(scored)
-            for curve, space, claim, points, sign in (
-                (scored.curve, TAG, "tag embedding better than base with few labels", few, 1),
-                (scored.ridge, TAG, "the same, with a ridge", few, 1),
-                (scored.curve, TAG, "tag embedding better than base with all labels", [None], 1),
-                (scored.curve, GENRE, "genre embedding worse than base, all labels", [None], -1),
+            few, full = _few(scored), [None]
+            for curve, space, claim, sizes, sign in (
+                (scored.curve, TAG, "few labels: tag embedding better than base", few, 1),
+                (scored.ridge, TAG, "few labels, with a ridge: the same", few, 1),
+                (scored.controlled, TAG, "few labels: better than an untrained map", few, 1),
+                (scored.curve, TAG, "all labels: tag embedding better than base", full, 1),
+                (scored.controlled, TAG, "all labels: better than an untrained map", full, 1),
+                (scored.curve, GENRE, "all labels: genre embedding worse than base", full, -1),
             ):
-                chosen = [
-                    point
-                    for point in curve
-                    if point.features == space and point.per_class in points
-                ]
-                if chosen:
-                    found.append(_accuracy(claim, one.name, protocol, chosen, sign))
-            for space in (GENRE, TAG):
-                claim = f"{space} better than base for similarity (precision at 10, L1)"
-                near = [p for p in scored.precision if p.features == space and p.distance == "l1"]
-                found += [_precision(claim, one.name, protocol, p) for p in near]
+                points = [p for p in curve if p.features == space and p.per_class in sizes]
+                if points:
+                    found.append(_accuracy(claim, one.name, protocol, points, sign))
+            found += _near(one.name, protocol, scored)
     order = list(dict.fromkeys(one.claim for one in found))
     return sorted(found, key=lambda one: order.index(one.claim))
+
+
+def _near(target: str, protocol: str, scored: Scored) -> list[Finding]:
+    """The claims about similarity."""
+    found = []
+    for one in scored.precision:
+        if one.features not in (GENRE, TAG) or one.distance != "l1":
+            continue
+        for other, difference, error in (
+            ("base", one.difference, one.difference_se),
+            ("an untrained map", one.above_control, one.above_control_se),
+        ):
+            found.append(
+                Finding(
+                    claim=f"similarity (precision at 10, L1): {one.features} better than {other}",
+                    target=target,
+                    protocol=protocol,
+                    verdict=_verdict(difference, error),
+                    numbers=f"{difference:+.3f} ± {error:.3f}",
+                )
+            )
+    return found
 
 
 def _few(scored: Scored) -> list[int | None]:
@@ -169,16 +186,6 @@ def _accuracy(
     elif holds == 0 and 2 * against > len(verdicts):
         verdict = "does not hold"
     return Finding(claim=claim, target=target, protocol=protocol, verdict=verdict, numbers=numbers)
-
-
-def _precision(claim: str, target: str, protocol: str, one: Precision) -> Finding:
-    return Finding(
-        claim=claim,
-        target=target,
-        protocol=protocol,
-        verdict=_verdict(one.difference, one.difference_se),
-        numbers=f"{one.difference:+.3f} ± {one.difference_se:.3f}",
-    )
 
 
 def _verdict(difference: float, error: float) -> str:
