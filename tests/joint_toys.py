@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,13 @@ TAGS = ("one: jazz", "one: rock", "two: Jazz", "two: calm")
 
 
 def random_joint(
-    path: Path, *, name: str = "joint", hidden: int = 0, dimensions: int = 6, base: Encoder | None
+    path: Path,
+    *,
+    name: str = "joint",
+    hidden: int = 0,
+    dimensions: int = 6,
+    base: Encoder | None,
+    tags: Sequence[str] = TAGS,
 ) -> EncoderFolder:
     """Write an embedding of log-mel frames, or of another encoder's vectors."""
     spec = JointSpec(
@@ -39,8 +46,8 @@ def random_joint(
     draws = generator(0, "joint toy")
     tensors = {
         key: draws.normal(0.0, 0.1, shape).astype(np.float32)
-        for key, shape in joint_shapes(card, len(TAGS)).items()
+        for key, shape in joint_shapes(card, len(tags)).items()
     }
     return write_folder(
-        path, architecture="warp", card=card, tags=TAGS, training={}, tensors=tensors
+        path, architecture="warp", card=card, tags=tags, training={}, tensors=tensors
     )

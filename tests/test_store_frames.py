@@ -13,8 +13,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from segue.encoders import encoder
 from segue.errors import StoreError, UsageError
-from segue.store import Failure, FileFacts, FrameKind, FrameTable, Row, Stored, tables
+from segue.store import (
+    Failure,
+    FeatureTable,
+    FileFacts,
+    FrameKind,
+    FrameTable,
+    Row,
+    Stored,
+    tables,
+)
 from segue.store import frames as subject
 
 KIND = FrameKind("toy", 3, {"hop": 512, "seconds": 30.0})
@@ -117,6 +127,32 @@ def test_another_kind_gets_a_table_of_its_own(
     assert "seconds: 30.0 -> None" in caplog.text
     assert FrameTable.open_or_create(table.folder.parent, KIND).folder == table.folder
     assert tables(table.folder.parent) == []  # feature tables are others
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "", '{"label": "toy"}'])
+def test_a_damaged_table_beside_is_no_reason_to_stop(
+    table: FrameTable, caplog: pytest.LogCaptureFixture, content: str
+) -> None:
+    store = table.folder.parent
+    (table.folder / "frames.json").write_text(content)
+    other = FrameTable.open_or_create(store, replace(KIND, label="other"))
+    assert len(written(other, row(1))) == 1
+    assert f"{table.folder.name}: wanted a frame table" in caplog.text
+    with pytest.raises(StoreError, match="wanted a frame table"):
+        FrameTable.open_or_create(store, KIND)
+
+
+def test_a_damaged_feature_table_beside_is_no_reason_to_stop(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cards = [encoder(f"random-convnet@{layers}").card for layers in ("1", "2")]
+    first = FeatureTable.open_or_create(tmp_path, cards[0])
+    (first.folder / "card.json").write_text("{")
+    second = FeatureTable.open_or_create(tmp_path, cards[1])
+    assert second.folder.is_dir()
+    assert f"{first.folder.name}: wanted a feature table" in caplog.text
+    with pytest.raises(StoreError, match="wanted a feature table"):
+        FeatureTable.open_or_create(tmp_path, cards[0])
 
 
 @pytest.mark.parametrize("label", ["../up", "a/b", "", ".hidden", "a\n"])
@@ -246,6 +282,11 @@ def test_hostile_sidecars_are_refused(table: FrameTable) -> None:
         changed(begin=1),
         changed(count=10**30),
         changed(count=-1),
+        changed(begin=False),
+        changed(start=float("nan")),
+        changed(seconds=float("inf")),
+        changed(duration=float("-inf")),
+        changed(seconds=10**400),
         changed(path=["/etc"]),
         changed(mtime_ns="1"),
         {**facts, "tracks": [{"begin": 0, "count": 50}]},
@@ -253,6 +294,15 @@ def test_hostile_sidecars_are_refused(table: FrameTable) -> None:
         sidecar.write_text(json.dumps(wrong))
         with pytest.raises(StoreError, match=rf"{sidecar.name}: wanted a whole shard"):
             FrameTable.open(table.folder).contents()
+    most = 2**63 - 1  # twice it and two more are none, in 64 bits
+    ends = [0, most, -2, 50]
+    wrapped = [
+        {**track, "path": f"/m/{n}", "begin": ends[n], "count": count}
+        for n, count in enumerate((most, most, 52))
+    ]
+    sidecar.write_text(json.dumps({**facts, "tracks": wrapped}))
+    with pytest.raises(StoreError, match="do not fill it"):
+        FrameTable.open(table.folder).contents()
     for broken in ("{", "[" * 100_000):
         sidecar.write_text(broken)
         with pytest.raises(StoreError, match="Remove this file"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +16,11 @@ from safetensors.numpy import load_file, save_file
 from joint_toys import TAGS, random_joint
 from segue.audio import Audio
 from segue.audio.frontends import FrontEnd, preset
-from segue.encoders import encoder
+from segue.encoders import encoder, folders
 from segue.encoders.folders import FACTS, WEIGHTS, keep, open_folder, write_folder
 from segue.encoders.joint import JointSpec
 from segue.errors import UsageError, WeightsError
+from segue.workflows.jointfolder import open_embedding
 
 Clip = Callable[..., np.ndarray]
 
@@ -71,6 +73,83 @@ def test_another_base_is_refused(tmp_path: Path) -> None:
         encoder(str(tmp_path / "joint"))
 
 
+def _opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Files of weights as they are read."""
+    read: list[Path] = []
+    reader = folders.read_tensors
+    monkeypatch.setattr(folders, "read_tensors", lambda path: (read.append(path), reader(path))[1])
+    return read
+
+
+@pytest.mark.parametrize(
+    "base",
+    ["{path}/", "{path}", "./evil", "~/evil", "a/b", "Evil", "", "mfcc@", "mfcc\n", "\x1b[2J"],
+)
+def test_a_base_that_is_no_name_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base: str
+) -> None:
+    """By its own path an embedding would open itself, and hold its weights, again and again."""
+    monkeypatch.chdir(tmp_path)
+    path = random_joint(tmp_path / "evil", base=encoder("mfcc")).path
+    facts = json.loads((path / FACTS).read_text())
+    settings = {**dict(facts["card"]["settings"]), "base": base.format(path=path)}
+    facts["card"]["settings"] = list(settings.items())
+    (path / FACTS).write_text(json.dumps(facts))
+    read = _opened(monkeypatch)
+    with pytest.raises(WeightsError, match=r"settings|no encoder's") as refused:
+        encoder("./evil")
+    assert str(refused.value).isprintable()
+    assert not read
+
+
+@pytest.mark.parametrize("digest", ["0" * 63, "G" * 64, "\x1b[2J", ""])
+def test_a_base_without_its_digest_is_refused(tmp_path: Path, digest: str) -> None:
+    path = random_joint(tmp_path / "joint", base=encoder("mfcc")).path
+    facts = json.loads((path / FACTS).read_text())
+    settings = {**dict(facts["card"]["settings"]), "base_digest": digest}
+    facts["card"]["settings"] = list(settings.items())
+    (path / FACTS).write_text(json.dumps(facts))
+    with pytest.raises(WeightsError, match="base_digest"):
+        open_folder(path)
+
+
+def _kept(folder: Path, home: Path, name: str, base: str) -> None:
+    """An added embedding with its name and its base changed by hand."""
+    path = home / "encoders" / name
+    shutil.copytree(folder, path)
+    facts = json.loads((path / FACTS).read_text())
+    settings = {**dict(facts["card"]["settings"]), "base": base}
+    facts["card"] |= {"name": name, "settings": list(settings.items())}
+    (path / FACTS).write_text(json.dumps(facts))
+
+
+@pytest.mark.parametrize("chain", [["a"], ["a", "b"], ["a", "b", "c", "d"]])
+def test_an_embedding_never_leads_back_to_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chain: list[str]
+) -> None:
+    """Whatever its bases name, one file of weights is read: no more is held than that."""
+    monkeypatch.setenv("SEGUE_HOME", str(tmp_path / "home"))
+    path = random_joint(tmp_path / "joint", base=encoder("mfcc")).path
+    for name, base in zip(chain, [*chain[1:], chain[0]], strict=True):
+        _kept(path, tmp_path / "home", name, base)
+    read = _opened(monkeypatch)
+    with pytest.raises(WeightsError, match=r"embeds the vectors of .*another encoder"):
+        encoder("a")
+    assert len(read) == 1
+
+
+def test_an_embedding_may_embed_one_of_frames_but_no_deeper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clip: Clip
+) -> None:
+    monkeypatch.setenv("SEGUE_HOME", str(tmp_path / "home"))
+    for name, base in (("one", None), ("two", "one"), ("three", "two")):
+        made = random_joint(tmp_path / name, name=name, base=encoder(base) if base else None)
+        keep(made.path)
+    assert encoder("two").features(Audio(clip(3, 4.0, 22050), 22050)).shape == (6,)
+    with pytest.raises(WeightsError, match="two, which itself embeds the vectors of one"):
+        encoder("three")
+
+
 def test_labels_may_change_and_features_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,6 +179,38 @@ def test_changed_labels_are_noticed(tmp_path: Path) -> None:
     save_file(tensors, path / WEIGHTS)
     with pytest.raises(WeightsError, match="changed or damaged"):
         open_folder(path)
+
+
+def test_tags_in_another_order_are_noticed(tmp_path: Path) -> None:
+    """Each says a row of W: with two of them changed over, wrong labels would be said."""
+    path = random_joint(tmp_path / "joint", base=None).path
+    facts = json.loads((path / FACTS).read_text())
+    for tags in ([*TAGS[1::-1], *TAGS[2:]], [*TAGS[:3], "two: wild"]):
+        (path / FACTS).write_text(json.dumps({**facts, "tags": tags}))
+        with pytest.raises(WeightsError, match=r"tensors and tags.*changed or damaged"):
+            open_folder(path)
+    (path / FACTS).write_text(json.dumps({**facts, "tags": TAGS}))
+    assert open_folder(path).tags == TAGS
+
+
+@pytest.mark.parametrize("order", [(0, 2, 1, 3), (2, 0, 1, 3), (0, 1, 3)])
+def test_rows_of_the_labels_are_those_of_the_file(tmp_path: Path, order: tuple[int, ...]) -> None:
+    """W is cut by data set; with tags of a set apart, its parts would be of other labels."""
+    tags = [TAGS[at] for at in order]
+    folder = random_joint(tmp_path / "joint", base=None, tags=tags)
+    if order == (0, 1, 3):
+        labels = open_embedding(folder.path).network().labels
+        rows = np.concatenate([part.detach().numpy() for part in labels])
+        np.testing.assert_array_equal(rows, folder.tensors["labels"])
+        return
+    with pytest.raises(WeightsError, match="those of a data set together"):
+        open_embedding(folder.path)
+
+
+def test_tags_without_a_data_set_are_no_embeddings(tmp_path: Path) -> None:
+    random_joint(tmp_path / "joint", base=None, tags=["jazz", "one: rock"])
+    with pytest.raises(WeightsError, match="got 'jazz' out of its place"):
+        open_embedding(tmp_path / "joint")
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,20 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from segue.errors import UsageError
+from segue.evaluation import window_penalty
 from segue.evaluation.few_labels import (
     FewLabelRow,
     draw_order,
     few_label_curve,
     few_label_points,
 )
-from segue.evaluation.folds import outer_folds
+from segue.evaluation.folds import group_codes, inner_folds, outer_folds
+from segue.evaluation.window_penalty import SHARES, choosing_folds, chosen_share
 from segue.evaluation.window_sets import Windows
 from segue.evaluation.windows import cross_validate_windows
 
@@ -157,6 +162,62 @@ def test_heads_on_mean_windows(head: str) -> None:
     assert [point.per_class for point in points] == [1, 2, 8]
     assert points[0].mean > 0.5
     assert points[-1].mean > 0.9
+
+
+class TestNothingToChoose:
+    """One artist has clips of both classes, and other artists have one each."""
+
+    LABELS = np.array(["x"] * 20 + ["y"] * 20)
+    GROUPS = np.array(
+        [*["solo"] * 12, *(f"x{n}" for n in range(8)), *["solo"] * 12, *(f"y{n}" for n in range(8))]
+    )
+
+    def curve(self, groups: np.ndarray, folds: list, **options: object) -> list[FewLabelRow]:
+        rng = np.random.default_rng(0)
+        table = (self.LABELS == "y")[:, None] + rng.standard_normal((40, 3))
+        windows = {"x": Windows(table, np.arange(40))}
+        return few_label_curve(windows, self.LABELS, folds, groups=groups, **options)
+
+    @pytest.mark.parametrize("options", [{"alpha": "chosen"}, {"head": "svm"}, {"head": "knn"}])
+    def test_draws_of_one_artist_stop_nothing(self, options: dict) -> None:
+        for seed in range(5):
+            parts = outer_folds(self.LABELS, self.GROUPS, "classification", n_folds=4, seed=seed)
+            rows = self.curve(
+                self.GROUPS, list(parts.splits()), sizes=[2, 5], seed=seed, repeats=2, **options
+            )
+            assert len(rows) == 16
+            assert all(0 <= row.accuracy <= 1 for row in rows)
+
+    @pytest.mark.parametrize("groups", [np.zeros(40), np.arange(40) >= 20], ids=["one", "classes"])
+    def test_the_largest_share_and_the_defaults_are_taken(self, groups: np.ndarray) -> None:
+        groups = groups.astype(int)
+        both = np.concatenate([np.arange(10), np.arange(20, 30)])
+        codes = (self.LABELS == "y").astype(int)
+        windows = Windows(np.random.default_rng(0).standard_normal((40, 3)), np.arange(40))
+        assert chosen_share(windows, both, codes, groups, seed=0) == SHARES[-1]
+        parts = [(both, np.setdiff1d(np.arange(40), both))]
+        rows = self.curve(groups, parts, sizes=[None], head="knn")
+        table = (self.LABELS == "y")[:, None] + np.random.default_rng(0).standard_normal((40, 3))
+        one = make_pipeline(StandardScaler(), KNeighborsClassifier(1))
+        one.fit(table[both], self.LABELS[both])
+        assert rows[0].accuracy == one.score(table[parts[0][1]], self.LABELS[parts[0][1]])
+
+    def test_settings_are_chosen_where_there_are_two_groups(self) -> None:
+        groups = np.array(["a", "b"] * 20)
+        assert len(choosing_folds(self.LABELS, group_codes(groups, 40), seed=0).names) == 2
+
+    def test_fewer_folds_where_one_would_be_empty(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked = []
+
+        def some(*args: object, n_folds: int, seed: int) -> object:
+            asked.append(n_folds)
+            if n_folds > 3:
+                raise UsageError(wanted="clips in each fold", got="an empty fold", fix="Fewer")
+            return inner_folds(*args, n_folds=n_folds, seed=seed)
+
+        monkeypatch.setattr(window_penalty, "inner_folds", some)
+        parts = choosing_folds(self.LABELS, np.arange(40), seed=0)
+        assert (asked, len(parts.names)) == ([5, 4, 3], 3)
 
 
 def test_more_labels_help_where_there_is_something_to_learn() -> None:

@@ -32,7 +32,7 @@ from segue.experiments.hamel2013.scores import (
     clustered,
     precisions,
 )
-from segue.experiments.hamel2013.sets import GenreSet, genre_set, shares_files
+from segue.experiments.hamel2013.sets import GenreSet, genre_set, shared_artists, shares_files
 from segue.experiments.hamel2013.spaces import Teacher, _folder, spaces_for
 from segue.experiments.hamel2013.table import Done, findings, table_rows, to_csv
 from segue.training.loop import Settings
@@ -334,7 +334,7 @@ def lessons(target: GenreSet, sets: Sets, monkeypatch: pytest.MonkeyPatch) -> di
         "segue.experiments.hamel2013.spaces.learned_map", lambda folder: asked.append(folder)
     )
     monkeypatch.setattr(
-        "segue.experiments.hamel2013.spaces.untrained_map", lambda folder, seed: None
+        "segue.experiments.hamel2013.spaces.untrained_map", lambda folder, teacher: None
     )
     teacher = cast("Teacher", SimpleNamespace(
         learn=lambda sources: [one.name for one in sources], settings=SimpleNamespace(seed=0)
@@ -371,6 +371,28 @@ def test_genre_sets_of_the_same_files_teach_nothing(
     one = source(tmp_path, "one", ["x", "y"] * 10)
     both = [genre_set(one), genre_set(Source(name="two", manifest=one.manifest, column="g"))]
     assert lessons(both[0], Sets(genres=both, tags=[]), monkeypatch) == {}
+
+
+def test_a_copy_under_another_name_is_the_same_file(tmp_path: Path) -> None:
+    one = source(tmp_path / "here", "one", ["x", "y"] * 3).manifest
+    two = source(tmp_path / "there", "two", ["x", "y"] * 3).manifest
+    for folder, name in (("here", "one"), ("there", "two")):
+        (tmp_path / folder).mkdir()
+        for n in range(6):
+            (tmp_path / folder / f"{name}-{n}.wav").write_bytes(f"{name}{n}".encode())
+    assert not shares_files(one, two)
+    (tmp_path / "there" / "two-4.wav").write_bytes((tmp_path / "here" / "one-2.wav").read_bytes())
+    assert shares_files(one, two)
+    assert shares_files(two, one)
+
+
+def test_artists_that_teach_their_own_target_are_named(tmp_path: Path) -> None:
+    labels = ["x", "y"] * 10
+    target = genre_set(source(tmp_path, "one", labels, "a"))
+    rows = [{"path": "a.wav", "g": "x", "by": "A3"}, {"path": "b.wav", "g": "y", "by": "nobody"}]
+    other = Source(name="two", manifest=Manifest.from_rows(rows), column="g", group="by")
+    assert shared_artists(target, [other]) == ["a3"]
+    assert shared_artists(genre_set(source(tmp_path, "one", labels)), [other]) == []
 
 
 def test_folders_of_embeddings_are_of_their_sets_alone() -> None:

@@ -161,3 +161,17 @@ def test_another_embedding_to_extend_is_another_run(
     other = learn([named("one", one)], tmp_path / "other", settings=replace(SETTINGS, seed=1))
     with pytest.raises(UsageError, match=r"extend: .* -> "):
         extend(other, tmp_path / "wider", named("two", two))
+
+
+def test_terms_of_the_map_bind_what_is_made_of_it(one: Path, two: Path, tmp_path: Path) -> None:
+    origin = Origin(licence="CC BY-NC 4.0", commercial=False, training_data="somebody's music")
+    learn([named("one", one)], tmp_path / "first", origin=origin)
+    wider = learn([named("two", two)], tmp_path / "wider", extend=tmp_path / "first").encoder.card
+    assert not wider.commercial
+    assert wider.licence == "CC BY-NC 4.0"
+    assert "somebody's music" in wider.training_data
+    assert "of two" in wider.training_data
+    own = Origin(licence="MIT")
+    other = learn([named("two", two)], tmp_path / "own", extend=tmp_path / "first", origin=own)
+    assert other.encoder.card.licence == "MIT; built on: CC BY-NC 4.0"
+    assert not other.encoder.card.commercial

@@ -69,7 +69,7 @@ def test_the_folder_and_its_page(learned: Joint) -> None:
     assert "no artist on both sides" in page
     facts = json.loads((folder / "encoder.json").read_text())["training"]
     assert facts["data_sets"]["two"] == {
-        **{"labels": 2, "tracks": 12, "unlabelled": 0, "rare": {}},
+        **{"labels": 2, "tracks": 12, "unlabelled": 0, "rare": 0},
         "validation": 4,
     }
     assert not (folder / "run" / "frames").exists()

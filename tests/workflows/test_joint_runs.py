@@ -185,6 +185,16 @@ def test_changed_audio_is_refused_while_a_run_goes_on(tmp_path: Path) -> None:
         data_set(tmp_path / "one", ["low", "high"], tracks=4)
 
 
+def test_changed_audio_of_a_finished_run_is_refused_and_lost_audio_is_not(tmp_path: Path) -> None:
+    one = data_set(tmp_path / "one", ["low", "high"], tracks=4)
+    done = learn([named("one", one)], tmp_path / "out")
+    (one.parent / "low2.wav").unlink()
+    assert learn([named("one", one)], tmp_path / "out").encoder.same_as(done.encoder)
+    soundfile.write(one.parent / "low2.wav", sound("low", 77, seconds=2.0), RATE)
+    with pytest.raises(UsageError, match="the audio that the finished encoder"):
+        learn([named("one", one)], tmp_path / "out")
+
+
 def test_stopped_in_process_it_goes_on(one: Path, tmp_path: Path) -> None:
     whole = learn([named("one", one)], tmp_path / "whole")
     with pytest.raises(StoppedError):

@@ -221,3 +221,18 @@ def test_every_refusal_says_what_to_do() -> None:
         with pytest.raises(SegueError) as refused:
             read(*bad)
         assert refused.value.fix
+
+
+def test_a_file_of_two_sources_is_held_out_of_both_whatever_its_group_is_called() -> None:
+    rows = [
+        {"path": f"{n}.wav", "id": f"{n}", "kind": "ab"[n % 2], "by": f"by {n // 3}"}
+        for n in range(30)
+    ]
+    other = [{**row, "id": f"other {row['id']}"} for row in rows]
+    sources = [
+        Source(name="one", manifest=Manifest.from_rows(rows), column="kind", group="by"),
+        Source(name="two", manifest=Manifest.from_rows(other), column="kind"),
+    ]
+    one, two = read_sources(sources, share=0.1, seed=1)
+    assert one.valid.tolist() == two.valid.tolist()
+    assert 3 <= one.valid.sum() < 15

@@ -102,11 +102,14 @@ def _joint_card(card: EncoderCard) -> EncoderCard:
 
 
 def _joint(card: EncoderCard, tensors: Tensors, tags: tuple[str, ...], device: str) -> Encoder:
-    # the registry knows this list of architectures, so it can only be asked from here when needed
+    # these know this list of architectures, so they can only be asked from here when needed
+    from segue.encoders.folders import check_base
     from segue.encoders.registry import encoder
 
-    named = JointSpec.of(card).base
-    base = encoder(named, device=device) if named else None
+    base = None
+    if named := JointSpec.of(card).base:
+        check_base(named)
+        base = encoder(named, device=device)
     return joint.joint_encoder(card, tensors, tags, device, base)
 
 

@@ -7,9 +7,9 @@ whatever of the card decides a feature must be the architecture's own.
 from __future__ import annotations
 
 import json
-import re
+import math
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,16 @@ import numpy as np
 
 from segue.card import EncoderCard, canonical_json
 from segue.encoders.architectures import ARCHITECTURES, Architecture, Shapes, Tensors
+from segue.encoders.names import NAME
 from segue.errors import ModelError, UsageError, WeightsError
 
 FORMAT = 1
 FACTS, WEIGHTS, CURVE = "encoder.json", "weights.safetensors", "curve.csv"
 MAX_BYTES = {FACTS: 4 * 2**20, WEIGHTS: 256 * 2**20, CURVE: 4 * 2**20}
+HEADER_BYTES = 4096  # before the tensors of a safetensors file: a line a tensor
 MAX_WORDS = 4096  # characters of one text of a card, and of a tag
 MAX_LEVEL_DB = 1000.0  # of a reference either way: float32 samples reach 770 dB
 WORDS = ("description", "licence", "training_data", "citation")
-NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 # halves of characters, control characters, line breaks; and marks that reorder what follows them
 UNSEEN = {"Cc", "Cs", "Zl", "Zp"}
 REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -112,6 +113,63 @@ def check_tags(tags: object) -> tuple[str, ...]:
         again = next(tag for at, tag in enumerate(seen) if tag in seen[:at])
         raise UsageError(wanted="different tags", got=f"{again!r} twice", fix="Drop one of them")
     return seen
+
+
+def written(facts: Mapping[str, Any]) -> bytes:
+    """Facts as they stand in ``encoder.json``."""
+    content = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return content.encode()
+
+
+def check_size(tags: Sequence[str], shapes: Shapes | None = None) -> None:
+    """Refuse labels and tensors that no folder could hold: to be asked before training.
+
+    Raises
+    ------
+    UsageError
+        The tags alone would fill more than half of ``encoder.json``, or the tensors are larger
+        than a folder's file of them may be.
+
+    Examples
+    --------
+    >>> check_size(["calm", "wild"], {"labels": (2, 100)})
+    """
+    limit = MAX_BYTES[FACTS]
+    if (size := len(written({"tags": list(tags)}))) > limit // 2:
+        raise UsageError(
+            wanted=f"labels of {limit // 2} bytes at most, half of the limit of {FACTS}",
+            got=f"{len(tags)} labels of {size} bytes",
+            fix="Teach fewer labels (--min-tracks), or give them shorter names",
+        )
+    if shapes:
+        size = sum(4 * math.prod(shape) for shape in shapes.values())
+        _check_bytes(WEIGHTS, size + HEADER_BYTES)
+
+
+def check_contents(contents: Mapping[str, bytes], folder: Path) -> None:
+    """Refuse files of a folder that could not be read again.
+
+    Raises
+    ------
+    UsageError
+    """
+    for name, content in contents.items():
+        _check_bytes(name, len(content), source=folder / name)
+
+
+def _check_bytes(name: str, size: int, *, source: Path | None = None) -> None:
+    if size <= MAX_BYTES[name]:
+        return
+    fixes = {
+        FACTS: "Teach fewer labels (--min-tracks), or write shorter notes on the training",
+        WEIGHTS: "Ask for fewer dimensions or hidden units, or teach fewer labels (--min-tracks)",
+    }
+    raise UsageError(
+        wanted=f"a {name} within its limit of {MAX_BYTES[name]} bytes",
+        got=f"{size} bytes",
+        fix=fixes[name],
+        source=source,
+    )
 
 
 def read_facts(folder: Path) -> Facts:

@@ -7,7 +7,7 @@ architecture, and the digest in the card against the tensors.
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -16,21 +16,26 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from segue.card import EncoderCard
+from segue.card import EncoderCard, canonical_json
 from segue.encoders.architectures import ARCHITECTURES, Tensors
 from segue.encoders.folder_checks import (
     CURVE,
     FACTS,
     FORMAT,
-    NAME,
     WEIGHTS,
     bounded,
+    check_contents,
     check_name,
+    check_size,
+    check_tags,
     check_tensors,
     not_one,
     read_facts,
     read_tensors,
+    written,
 )
+from segue.encoders.joint import JointSpec
+from segue.encoders.names import NAME
 from segue.encoders.protocol import Encoder
 from segue.encoders.weights import tensor_digest, weights_folder
 from segue.errors import StoreError, UsageError, WeightsError
@@ -45,7 +50,9 @@ __all__ = [
     "added_folder",
     "all_added",
     "anywhere",
+    "check_base",
     "check_name",
+    "check_size",
     "is_packaged",
     "is_path",
     "keep",
@@ -159,16 +166,18 @@ def open_folder(path: str | Path) -> EncoderFolder:
     WeightsError
         No such folder; a file missing, too large or unreadable; an unknown architecture; a card
         that is not the architecture's; a tensor missing, too many, of another shape or not finite;
-        tensors that differ from the digest.
+        tensors, or tags of an embedding, that differ from the digest.
     """
     path = _expanded(path)
     facts = read_facts(path)
     tensors = read_tensors(path / WEIGHTS)
     kind = ARCHITECTURES[facts.architecture]
     check_tensors(tensors, kind.shapes(facts.card, len(facts.tags)), path / WEIGHTS)
-    _check_digest(kind.deciding(tensors), facts.card.weights_sha256, path / WEIGHTS)
+    deciding = tensor_digest(kind.deciding(tensors))
+    _check_digest(deciding, facts.card.weights_sha256, "tensors", path / WEIGHTS)
     if kind.said:
-        _check_digest(tensors, facts.whole_sha256, path / WEIGHTS)
+        whole = _whole_sha256(tensors, facts.tags)
+        _check_digest(whole, facts.whole_sha256, "tensors and tags", path)
     return EncoderFolder(
         path=path,
         architecture=facts.architecture,
@@ -179,11 +188,16 @@ def open_folder(path: str | Path) -> EncoderFolder:
     )
 
 
-def _check_digest(tensors: Tensors, wanted: str | None, source: Path) -> None:
-    got = tensor_digest(tensors)
+def _whole_sha256(tensors: Tensors, tags: Sequence[str]) -> str:
+    """SHA-256 of all tensors, those that only say tags too, and of the tags in their order."""
+    whole = {"tensors": tensor_digest(tensors), "tags": list(tags)}
+    return hashlib.sha256(canonical_json(whole).encode()).hexdigest()
+
+
+def _check_digest(got: str, wanted: str | None, what: str, source: Path) -> None:
     if got != wanted:
         raise WeightsError(
-            wanted=f"tensors with SHA-256 {wanted!r:.80}",
+            wanted=f"{what} with SHA-256 {wanted!r:.80}",
             got=got,
             fix="The folder was changed or damaged: copy it again from where it was made",
             source=source,
@@ -217,11 +231,13 @@ def write_folder(
 
     Raises
     ------
+    UsageError
+        Tags that are none, or a file larger than one that would be read: nothing is written then.
     StoreError, WeightsError
     """
     from safetensors.numpy import save
 
-    path, kind = Path(path), ARCHITECTURES[architecture]
+    path, kind, tags = Path(path), ARCHITECTURES[architecture], check_tags(tags)
     card = replace(card, weights_sha256=tensor_digest(kind.deciding(tensors)))
     facts: dict[str, Any] = {
         "format": FORMAT,
@@ -230,12 +246,13 @@ def write_folder(
         "tags": list(tags),
         "training": training,
     }
-    if kind.said:  # of all tensors, those that only say tags too
-        facts["whole_sha256"] = tensor_digest(tensors)
-    write_atomically(path / WEIGHTS, save(dict(tensors)))
+    if kind.said:
+        facts["whole_sha256"] = _whole_sha256(tensors, tags)
     # the facts come last: a folder without them is no encoder yet
-    content = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(path / FACTS, content.encode())
+    contents = {WEIGHTS: save(dict(tensors)), FACTS: written(facts)}
+    check_contents(contents, path)
+    for name, content in contents.items():
+        write_atomically(path / name, content)
     return open_folder(path)
 
 
@@ -248,6 +265,38 @@ def added(name: str) -> Path | None:
     """Folder of an added encoder; None where there is none of that name."""
     path = added_folder() / name
     return path if NAME.fullmatch(name) and (path / FACTS).is_file() else None
+
+
+def check_base(name: str) -> None:
+    """Refuse to embed the vectors of an embedding that embeds another encoder's.
+
+    One embedding on another is as deep as it goes, or a folder could lead back to itself. Only
+    the facts of an added folder are read; nothing is built.
+
+    Parameters
+    ----------
+    name : str
+        Of an encoder, with or without layers.
+
+    Raises
+    ------
+    WeightsError
+
+    Examples
+    --------
+    >>> check_base("random-convnet@13")
+    """
+    own = added(split_layers(name)[0])
+    facts = read_facts(own) if own else None
+    if facts is None or facts.architecture != "warp":
+        return
+    if deeper := JointSpec.of(facts.card).base:
+        raise WeightsError(
+            wanted="an encoder, or an embedding of log-mel frames, to embed the vectors of",
+            got=f"{name}, which itself embeds the vectors of {deeper}",
+            fix="Learn an embedding of the vectors of another encoder",
+            source=own,
+        )
 
 
 def all_added() -> list[Path]:

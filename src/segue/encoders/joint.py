@@ -6,6 +6,7 @@ for the labels of each. Features are those of V alone; what the labels say is an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from segue.audio import Audio
 from segue.audio.frontends import FrontEnd, preset
 from segue.card import EncoderCard, ExcerptSpec
+from segue.encoders.names import LABEL
 from segue.encoders.protocol import Encoder, Samples, Vectors
 from segue.encoders.windows import STATISTICS, WINDOW_FRAMES, window_features
 from segue.errors import WeightsError
@@ -29,6 +31,7 @@ FRONT_END = preset("hamel2013")
 EXCERPT = ExcerptSpec(seconds=30.0)
 LABELS = "labels"
 MAX_UNITS = 2**20
+SHA256 = re.compile(r"[0-9a-f]{64}")
 MARK = ": "
 """Between the name of a data set and that of a label."""
 
@@ -48,7 +51,7 @@ class JointSpec:
     hidden : int
         Units of the hidden layer; 0 for the paper's linear map.
     base : str
-        The encoder whose vectors take the place of frames; empty for log-mel frames.
+        The encoder whose vectors take the place of frames, by its name; empty for log-mel frames.
     base_digest : str
         Digest of its card, of one chunk.
     """
@@ -98,9 +101,11 @@ class JointSpec:
             units = known.get(name)
             if type(units) is not int or not least <= units <= MAX_UNITS:
                 raise ValueError(f"{name} {units!r:.80}, which is no number of units")
-        for name in ("base", "base_digest"):
-            if not isinstance(known.get(name, ""), str):
-                raise ValueError(f"{name} {known[name]!r:.80}, which is no text")
+        # a name alone: by a path, an embedding could embed its own vectors
+        for name, form in (("base", LABEL), ("base_digest", SHA256)):
+            value = known.get(name, "")
+            if name in known and not (isinstance(value, str) and form.fullmatch(value)):
+                raise ValueError(f"{name} {value!r:.80}, which is no encoder's")
         spec = cls(**known)  # type: ignore[arg-type]
         if card.settings != spec.settings():
             raise ValueError(f"settings {dict(card.settings)!r:.200}")

@@ -19,7 +19,7 @@ from segue.evaluation.protocols import Progress, fit_head
 from segue.evaluation.search import counted_convergence
 from segue.evaluation.statistics import mean_and_error
 from segue.evaluation.triangles import Factor
-from segue.evaluation.window_penalty import Penalty, check_alpha, weights
+from segue.evaluation.window_penalty import Penalty, check_alpha, choosing_folds, weights
 from segue.evaluation.window_sets import Indices, Windows, factor_of
 from segue.evaluation.windows import Split, check_splits, clip_labels
 from segue.seeds import derive, generator
@@ -118,12 +118,14 @@ def few_label_curve(
         Draws a fold; the fold's accuracy is their mean.
     head : str, default "windows"
         "windows" is WindowRegression; else a name of heads.HEADS, fitted on each clip's mean
-        window, its settings chosen on inner folds of the drawn clips. With one clip a class nothing
-        can be chosen: scikit-learn's defaults are taken, and one neighbour for knn.
+        window, its settings chosen on inner folds of the drawn clips. With one clip a class, with
+        clips of one group alone, or with each class in one group, nothing can be chosen:
+        scikit-learn's defaults are taken, and one neighbour for knn.
     alpha : float or "chosen", default 0.0
         Penalty of WindowRegression; "chosen" takes the best of window_penalty.SHARES by inner folds
-        of the drawn clips. Without one, features of different widths are not comparable where
-        windows are about as many as dimensions: see window_penalty.
+        of the drawn clips, and the largest where nothing can be chosen. Without one, features of
+        different widths are not comparable where windows are about as many as dimensions: see
+        window_penalty.
     groups : (clips,) or None
         Inner folds do not split a group.
     seed : int
@@ -316,9 +318,9 @@ def _guesses(
     seed: int,
 ) -> NDArray[np.str_]:
     """Labels of the test clips from a head fitted on the drawn clips."""
-    if np.unique(names[drawn], return_counts=True)[1].max() > 1:
+    if parts := choosing_folds(names[drawn], groups[drawn], seed=seed):
         args = X[drawn], names[drawn], groups[drawn], "classification", head
-        fitted = fit_head(*args, seed=seed).estimator
+        fitted = fit_head(*args, inner=len(parts.names), seed=seed).estimator
     else:
         made = make_head(head, "classification", n_features=X.shape[1], seed=seed)
         settings = {"head__n_neighbors": 1} if head == "knn" else {}

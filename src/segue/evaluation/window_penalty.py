@@ -12,9 +12,10 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segue.errors import UsageError
-from segue.evaluation.folds import inner_folds
+from segue.evaluation.folds import Folds, inner_folds
 from segue.evaluation.linear_heads import Floats
 from segue.evaluation.triangles import Factor
 from segue.evaluation.window_sets import Indices, Windows, factor_of
@@ -71,11 +72,11 @@ def chosen_share(
 ) -> float:
     """The share of SHARES with most clips right on inner folds; the largest of equals.
 
-    With one clip a class there are no inner folds: the largest share.
+    The largest share too where nothing can be chosen: see :func:`choosing_folds`.
     """
-    if np.bincount(codes[clips]).max() < 2:
+    parts = choosing_folds(codes[clips], groups[clips], seed=seed, folds=folds)
+    if parts is None:
         return SHARES[-1]
-    parts = inner_folds(codes[clips], groups[clips], "classification", n_folds=folds, seed=seed)
     n_classes = int(codes.max()) + 1
     held = [clips[test] for _, test in parts.splits()]
     factors = [factor_of(windows, test, codes, n_classes) for test in held]
@@ -86,6 +87,36 @@ def chosen_share(
             best = (windows.means[test] @ coef.T + intercept).argmax(axis=1)
             right[index] += int(np.sum(best == codes[test]))
     return SHARES[int(np.flatnonzero(right == right.max())[-1])]
+
+
+def choosing_folds(
+    y: NDArray[np.str_] | Indices, groups: Indices, *, seed: int, folds: int = 5
+) -> Folds | None:
+    """Inner folds of a few clips to choose settings on; None where nothing can be chosen.
+
+    That is so where no class has two clips, where all clips are of one group, and where the
+    groups leave every fold a single class to train on. Fewer folds where some would be empty.
+
+    Examples
+    --------
+    >>> classes = np.array(["a", "a", "b", "b"])
+    >>> len(choosing_folds(classes, np.array([0, 1, 0, 1]), seed=0).names)
+    2
+    >>> choosing_folds(classes, np.zeros(4, int), seed=0) is None
+    True
+    >>> choosing_folds(classes, np.array([0, 0, 1, 1]), seed=0) is None
+    True
+    """
+    if np.unique(y, return_counts=True)[1].max() < 2 or len(np.unique(groups)) < 2:
+        return None
+    for number in range(folds, 1, -1):
+        try:
+            parts = inner_folds(y, groups, "classification", n_folds=number, seed=seed)
+        except UsageError:  # one fold would be empty: a few groups hold most clips
+            continue
+        teach = any(len(np.unique(y[train])) > 1 for train, _ in parts.splits())
+        return parts if teach else None
+    return None
 
 
 def check_alpha(alpha: Penalty) -> None:

@@ -141,7 +141,11 @@ class FrameTable:
             table._clean()
             return table
         for there in sorted(store.glob(f"frames-*/{KIND}")):
-            other = cls.open(there.parent)
+            try:
+                other = cls.open(there.parent)
+            except StoreError as error:  # another's damage is no reason not to begin this one
+                log.warning("a table beside the new one cannot be read: %s", error)
+                continue
             if other.kind.label == kind.label:
                 changes = "; ".join(_differences(other.kind, kind))
                 log.info("%s is kept; a new table is made: %s", other.folder.name, changes)

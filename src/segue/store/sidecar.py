@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +65,13 @@ def read_sidecar(path: Path, kind: str) -> tuple[list[dict[str, Any]], NDArray[n
         if (facts["format"], facts["kind"]) != (FORMAT, kind):
             raise ValueError("it is of other frames")
         tracks = [_checked(one) for one in facts["tracks"]]
-        spans = np.array([(one["begin"], one["count"]) for one in tracks], np.int64)
-        ends = np.cumsum(spans[:, 1])
-        if spans[:, 1].min() < 1 or ends[-1] != facts["frames"]:
+        counts = [one["count"] for one in tracks]
+        ends = list(accumulate(counts))  # of Python's integers, which never wrap around
+        if min(counts) < 1 or ends[-1] != facts["frames"]:
             raise ValueError("its tracks do not fill it")
-        if spans[0, 0] != 0 or (spans[1:, 0] != ends[:-1]).any():
+        if [one["begin"] for one in tracks] != [0, *ends[:-1]]:
             raise ValueError("its tracks overlap")
+        spans = np.array([(one["begin"], one["count"]) for one in tracks], np.int64)
     except (
         *(OSError, ValueError, KeyError, TypeError),
         *(IndexError, OverflowError, RecursionError),
@@ -107,6 +110,9 @@ def damaged(path: Path, error: Exception) -> StoreError:
 
 def _checked(cells: dict[str, Any]) -> dict[str, Any]:
     for name, kind in _TYPES.items():
-        if not isinstance(cells[name], kind):
-            raise TypeError(f"{name} of a track is {cells[name]!r}")
+        value = cells[name]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise TypeError(f"{name} of a track is {value!r:.80}")
+        if isinstance(value, int | float) and not math.isfinite(value):
+            raise ValueError(f"{name} of a track is {value!r:.80}")
     return cells

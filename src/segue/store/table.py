@@ -72,7 +72,11 @@ class FeatureTable:
         if (folder / CARD).is_file():
             return cls.open(folder)
         for there in sorted(store.glob(f"*/{CARD}")):
-            other = cls.open(there.parent)
+            try:
+                other = cls.open(there.parent)
+            except StoreError as error:  # another's damage is no reason not to begin this one
+                log.warning("a table beside the new one cannot be read: %s", error)
+                continue
             if other.card.label == card.label:
                 changes = "; ".join(other.card.differences(card))
                 log.info("%s is kept; a new table is made: %s", other.folder.name, changes)

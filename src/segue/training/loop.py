@@ -299,7 +299,7 @@ class _Run(Generic[B]):
         for batch in lesson.batches(here.epoch, here.step):
             loss = self.learner.step(batch, epoch=here.epoch, step=here.step)
             if not math.isfinite(loss):
-                raise _diverged(loss, here, self.path)
+                raise self.diverged(loss)
             here.loss_sum += loss
             here.step += 1
             if watch:
@@ -320,13 +320,13 @@ class _Run(Generic[B]):
     def check_weights(self) -> None:
         """Refuse to keep weights that the last step has spoilt; its loss was that of before."""
         if not all(bool(torch.isfinite(one).all()) for one in self.network.state_dict().values()):
-            raise _diverged(math.nan, self.position, self.path)
+            raise self.diverged(math.nan)
 
     def close_epoch(self, point: Point) -> None:
         """Add a point to the curve, keep the weights if they are the best, and save."""
         here, name = self.position, self.settings.stop_on
         if not math.isfinite(point[name]):
-            raise _diverged(point[name], here, self.path)
+            raise self.diverged(point[name])
         best = here.curve[here.best_epoch - 1][name] if here.best_epoch else None
         here.curve.append(point)
         if best is None or self.settings.better(point[name], best):
@@ -339,12 +339,15 @@ class _Run(Generic[B]):
         here.epoch, here.step, here.loss_sum, here.seconds = here.epoch + 1, 0, 0.0, 0.0
         self.save()
 
-
-def _diverged(value: float, here: Position, path: Path) -> SegueError:
-    kept = "the last checkpoint is kept" if path.exists() else "nothing was saved yet"
-    return SegueError(
-        wanted="a finite loss",
-        got=f"{value} in epoch {here.epoch}, step {here.step + 1} ({kept})",
-        fix="Use a lower --learning-rate, or --precision float32, in a new folder",
-        source="training",
-    )
+    def diverged(self, value: float) -> SegueError:
+        """What to say of a loss, a score or weights that are no numbers any more."""
+        here = self.position
+        kept = "the last checkpoint is kept" if self.path.exists() else "nothing was saved yet"
+        exact = self.settings.precision == "float32"
+        return SegueError(
+            wanted="a finite loss",
+            got=f"{value} in epoch {here.epoch}, step {here.step + 1} ({kept})",
+            fix=f"Use a lower --learning-rate{'' if exact else ', or --precision float32'}, in a "
+            "new folder",
+            source="training",
+        )

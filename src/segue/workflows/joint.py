@@ -5,19 +5,18 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from segue.card import EncoderCard, canonical_json
-from segue.encoders import encoder as build_encoder
-from segue.encoders.folder_checks import check_tags, check_words
-from segue.encoders.folders import CURVE, FACTS, EncoderFolder, is_path, open_folder
-from segue.encoders.joint import CITATION, EXCERPT, FRONT_END, LABELS, MARK, JointSpec
+from segue.card import canonical_json
+from segue.encoders.folder_checks import check_size, check_tags, check_words
+from segue.encoders.folders import CURVE, FACTS, EncoderFolder, check_base, is_path, open_folder
+from segue.encoders.joint import LABELS, joint_shapes
 from segue.errors import SegueError, UsageError
-from segue.extraction.frames import FrameMaker, FrameRecipe, extract_frames, frame_recipe
+from segue.extraction.frames import FrameRecipe, extract_frames, frame_recipe
 from segue.extraction.worker import file_facts
 from segue.store import FrameTable
 from segue.store.rows import Stored
@@ -32,6 +31,7 @@ from segue.training.warp.settings import WarpSettings
 from segue.training.warp.stream import Clips, Stream, moments
 from segue.training.warp.validation import Holdout
 from segue.workflows.jointfolder import MEL, Embedding, open_embedding
+from segue.workflows.jointjob import Job
 from segue.workflows.jointpage import write_joint
 from segue.workflows.jointsets import Rows, Source, Taught, check_parts, read_sources
 from segue.workflows.sourcetask import Origin, named_origin, read_curve, write_curve
@@ -130,7 +130,7 @@ def pretrain_warp(
         hears = _same_hears(before, hears)
         warp = replace(warp, dimensions=before.spec.dimensions, hidden=before.spec.hidden)
     recipe = _recipe(hears, device)
-    job = _Job(
+    job = Job(
         taught=read_sources(
             sources,
             min_tracks=min_tracks,
@@ -152,6 +152,7 @@ def pretrain_warp(
         workers=workers,
     )
     check_tags(job.tags)
+    check_size(job.tags, joint_shapes(job.card(), len(job.tags)))
     if before and len(job.tags) == len(before.folder.tags):
         raise UsageError(
             wanted="a label that the embedding has not",
@@ -163,9 +164,11 @@ def pretrain_warp(
         check_words(words, "words for the card")
     run = claim(out, job.arguments(), World())
     try:
-        if not (out / FACTS).is_file():
+        if (out / FACTS).is_file():
+            _check_files(job, run)
+        else:
             _learn(job, run, watch)
-    except SegueError:
+    except (SegueError, KeyboardInterrupt):
         release(out)
         raise
     (out / WORK / CHECKPOINT).unlink(missing_ok=True)
@@ -173,6 +176,21 @@ def pretrain_warp(
         shutil.rmtree(job.frames, ignore_errors=True)
     failures = tuple(read_run(out).get("failures", ()))
     return Joint(encoder=open_folder(out), curve=read_curve(out / CURVE), failures=failures)
+
+
+def _check_files(job: Job, run: Mapping[str, Any]) -> None:
+    """Refuse to give back what was learned from other audio than is there now.
+
+    Where files are gone there is nothing to compare with, and a finished encoder needs none.
+    """
+    files, there = job.files()
+    if there and run.get("files") != files:
+        raise UsageError(
+            wanted="the audio that the finished encoder in this folder was learned from",
+            got="files of another size or time of change",
+            fix="Restore these files, or learn anew in another folder with -o",
+            source=job.out,
+        )
 
 
 def _same_hears(before: Embedding, hears: str) -> str:
@@ -192,107 +210,8 @@ def _recipe(hears: str, device: str) -> FrameRecipe:
             got=hears,
             fix="Add the folder first (segue models add): the embedding must find it again",
         )
+    check_base(hears)
     return frame_recipe(hears, device=device)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Job:
-    """The arguments of a run, checked."""
-
-    taught: list[Taught]
-    out: Path
-    hears: str
-    maker: FrameMaker
-    recipe: FrameRecipe
-    before: Embedding | None
-    warp: WarpSettings
-    settings: Settings
-    share: float
-    min_tracks: int
-    origin: Origin
-    frames: Path
-    workers: int | None
-
-    @property
-    def labels(self) -> dict[str, tuple[str, ...]]:
-        """Labels of every data set, those of the extended embedding first."""
-        old = dict(self.before.labels) if self.before else {}
-        return {**old, **{one.source.name: one.labels for one in self.taught}}
-
-    @property
-    def tags(self) -> list[str]:
-        """All labels, as the encoder names them."""
-        return [f"{name}{MARK}{label}" for name, of_set in self.labels.items() for label in of_set]
-
-    def spec(self) -> JointSpec:
-        """Shape of the embedding."""
-        if self.before:
-            return self.before.spec
-        shape = JointSpec(
-            inputs=self.maker.kind.width,
-            dimensions=self.warp.dimensions,
-            hidden=self.warp.hidden,
-        )
-        if self.hears == MEL:
-            return shape
-        card = build_encoder(self.hears).card
-        return JointSpec(
-            inputs=shape.inputs,
-            dimensions=shape.dimensions,
-            hidden=shape.hidden,
-            base=card.label,
-            base_digest=card.digest,
-        )
-
-    def card(self) -> EncoderCard:
-        """The card, but for the digest of its weights."""
-        spec = self.spec()
-        base = build_encoder(spec.base).card if spec.base else None
-        names = list(self.labels)
-        tracks = sum(len(one.carried) for one in self.taught)
-        what = f"vectors of {spec.base}" if base else "200 log-mel bands"
-        shape = f"{spec.hidden} hidden units, " if spec.hidden else ""
-        return EncoderCard(
-            name=self.origin.name or "",
-            version=1,
-            dim=spec.width,
-            front_end=base.front_end if base else FRONT_END,
-            excerpt=base.excerpt if base else EXCERPT,
-            settings=spec.settings(),
-            description=f"Joint embedding (WARP) of {what}, {shape}{spec.dimensions} dimensions, "
-            f"learned with {len(self.tags)} labels of {', '.join(names)}",
-            licence=self.origin.licence,
-            commercial=self.origin.commercial,
-            training_data=self.origin.training_data
-            or f"{tracks} tracks of {', '.join(names)}; source not stated",
-            citation=CITATION,
-        )
-
-    def arguments(self) -> dict[str, Any]:
-        """All that fixes the curve but the audio; a run goes on only where they are the same."""
-        settings = asdict(self.settings) | asdict(self.warp) | asdict(self.origin)
-        return {
-            "tracks and labels": self.digest(),
-            "source": [f"{one.source.name}:{one.source.column}" for one in self.taught],
-            "group": [one.source.group for one in self.taught],
-            "hears": self.hears,
-            "frames": self.maker.kind.digest,
-            "share": self.share,
-            "min-tracks": self.min_tracks,
-            "extend": self.before.folder.card.digest if self.before else None,
-            **{name.replace("_", "-"): value for name, value in settings.items()},
-        }
-
-    def digest(self) -> str:
-        """SHA-256 over tracks, stretches, labels and groups, row by row."""
-        state = hashlib.sha256()
-        for one in self.taught:
-            rows = zip(one.manifest.tracks(), one.carried, one.groups, strict=True)
-            for track, codes, group in rows:
-                place = [track.id, str(track.path.absolute()), track.start, track.duration]
-                words = [one.labels[code] for code in codes]
-                state.update(f"{canonical_json([*place, words, group])}\n".encode())
-        return state.hexdigest()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -312,7 +231,7 @@ class _Heard:
         return chosen
 
 
-def _learn(job: _Job, run: dict[str, Any], watch: Watch | None) -> None:
+def _learn(job: Job, run: dict[str, Any], watch: Watch | None) -> None:
     """Everything between a claimed folder and the finished encoder."""
     table = FrameTable.open_or_create(job.frames, job.maker.kind)
     heard, failures = _extracted(job, table, watch)
@@ -326,7 +245,8 @@ def _learn(job: _Job, run: dict[str, Any], watch: Watch | None) -> None:
             fix="Restore them to go on, or begin anew in another folder with -o",
             source=job.out,
         )
-    write_run(job.out, {**run, "audio": audio, "failures": failures})
+    facts = {"audio": audio, "files": job.files()[0], "failures": failures}
+    write_run(job.out, {**run, **facts})
     network = _network(job, table, heard)
     lesson, learner = _lesson(job, network, table, heard)
     trained = train(
@@ -357,7 +277,7 @@ def _learn(job: _Job, run: dict[str, Any], watch: Watch | None) -> None:
 
 
 def _extracted(
-    job: _Job, table: FrameTable, watch: Watch | None
+    job: Job, table: FrameTable, watch: Watch | None
 ) -> tuple[list[_Heard], list[dict[str, Any]]]:
     """Frames of all sources in the table; each source's tracks that have some; the failures."""
     heard, failures = [], []
@@ -401,7 +321,7 @@ def _progress(watch: Watch | None, what: str) -> Any:
     return None if watch is None else (lambda done, bad, total: watch(what, done + bad, total))
 
 
-def _network(job: _Job, table: FrameTable, heard: Sequence[_Heard]) -> JointEmbedding:
+def _network(job: Job, table: FrameTable, heard: Sequence[_Heard]) -> JointEmbedding:
     sizes = [len(labels) for labels in job.labels.values()]
     seed = job.settings.seed
     if job.before:
@@ -419,7 +339,7 @@ def _network(job: _Job, table: FrameTable, heard: Sequence[_Heard]) -> JointEmbe
 
 
 def _lesson(
-    job: _Job, network: JointEmbedding, table: FrameTable, heard: Sequence[_Heard]
+    job: Job, network: JointEmbedding, table: FrameTable, heard: Sequence[_Heard]
 ) -> tuple[WarpLesson, WarpLearner]:
     names, count = list(job.labels), len(job.labels)
     turns: list[Turn] = []

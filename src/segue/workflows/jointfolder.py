@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from segue.encoders.folders import EncoderFolder, added, is_path, open_folder
-from segue.encoders.joint import LABELS, JointSpec, label_names
-from segue.errors import UsageError
+from segue.encoders.joint import LABELS, MARK, JointSpec, label_names
+from segue.errors import UsageError, WeightsError
 from segue.training.warp.network import JointEmbedding
 
 MEL = "hamel2013"
@@ -52,7 +52,7 @@ def open_embedding(path: str | Path) -> Embedding:
     Raises
     ------
     WeightsError
-        No encoder folder.
+        No encoder folder; or tags without a data set, or with those of one set apart.
     UsageError
         One of another architecture.
     """
@@ -68,6 +68,16 @@ def open_embedding(path: str | Path) -> Embedding:
     labels: dict[str, list[str]] = {}
     for name, label in zip(*label_names(folder.tags), strict=True):
         labels.setdefault(name, []).append(label)
+    # rows of W are in the order of the tags, and cut by data set
+    by_set = [f"{name}{MARK}{label}" for name, of_set in labels.items() for label in of_set]
+    if by_set != list(folder.tags):
+        first = next(tag for tag, other in zip(folder.tags, by_set, strict=True) if tag != other)
+        raise WeightsError(
+            wanted=f"tags as 'SET{MARK}label', those of a data set together",
+            got=f"{first!r:.80} out of its place",
+            fix="Write them in the order of the rows of W, data set by data set",
+            source=folder.path,
+        )
     return Embedding(
         folder=folder,
         spec=JointSpec.of(folder.card),

@@ -51,7 +51,7 @@ def write_joint(
                 "tracks": len(one.carried),
                 "validation": int(one.valid.sum()),
                 "unlabelled": one.unlabelled,
-                "rare": dict(one.rare),
+                "rare": len(one.rare),
             }
             for one in taught
         },

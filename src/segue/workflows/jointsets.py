@@ -25,6 +25,7 @@ ASKED = re.compile(
 )
 
 Rows = NDArray[np.int64]
+SHOWN = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -78,6 +79,18 @@ def parse_source(text: str) -> Source:
         column=found["column"],
         group=found["group"],
     )
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for a sentence, the first twenty of them.
+
+    Examples
+    --------
+    >>> listed(["a", "b"]), listed(["x"] * 22)[-12:]
+    ('a, b', 'x and 2 more')
+    """
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -140,8 +153,8 @@ class Taught:
         if self.unlabelled:
             words.append(f"{name}: {self.unlabelled} tracks have no label: left out.")
         if self.rare:
-            listed = ", ".join(f"{label} ({n})" for label, n in self.rare.items())
-            words.append(f"{name}: labels of too few tracks are not taught: {listed}.")
+            few = listed([f"{label} ({n})" for label, n in self.rare.items()])
+            words.append(f"{name}: labels of too few tracks are not taught: {few}.")
         full = sum(len(one) == len(self.labels) for one in self.carried)
         if full:
             words.append(f"{name}: {full} tracks carry every label and teach nothing.")
@@ -152,8 +165,8 @@ class Taught:
             for code in codes
         }
         if unheard:
-            listed = ", ".join(self.labels[code] for code in sorted(unheard))
-            words.append(f"{name}: no training track carries {listed}: pushed away, never pulled.")
+            never = listed([self.labels[code] for code in sorted(unheard)])
+            words.append(f"{name}: no training track carries {never}: pushed away, never pulled.")
         return words
 
 
@@ -173,8 +186,9 @@ def read_sources(
     min_tracks : int
         Labels of fewer tracks are not taught.
     share : float
-        Of each source's tracks, held out for validation, no group on both sides. A group that one
-        source holds out is held out of all, so that none learns from what another is judged by.
+        Of each source's tracks, held out for validation, no group on both sides. A group or file
+        that one source holds out is held out of all, so that none learns from what another is
+        judged by.
     seed : int
     known : mapping of data set to labels, optional
         Of the embedding that is extended.
@@ -212,14 +226,28 @@ def read_sources(
 
 
 def _together(taught: Sequence[Taught]) -> list[Taught]:
-    """The same, each holding out the groups that any of them holds out."""
-    held = [
-        group
+    """The same, each holding out the groups, and the files, that any of them holds out."""
+    paths = [
+        np.array([str(track.path.absolute()) for track in one.manifest.tracks()], object)
         for one in taught
-        for group, valid in zip(one.groups, one.valid.tolist(), strict=True)
-        if valid
     ]
-    found = [replace(one, valid=np.isin(one.groups, held)) for one in taught]
+    groups = [np.array(one.groups, object) for one in taught]
+    valid = [one.valid for one in taught]
+    while True:
+        held = {cell for own, use in zip(groups, valid, strict=True) for cell in own[use]}
+        files = {path for own, use in zip(paths, valid, strict=True) for path in own[use]}
+        # a file that is held out takes its whole group with it, in every source
+        held |= {
+            group
+            for own, names in zip(paths, groups, strict=True)
+            for path, group in zip(own, names, strict=True)
+            if path in files
+        }
+        grown = [np.array([cell in held for cell in own], dtype=bool) for own in groups]
+        if all((new == old).all() for new, old in zip(grown, valid, strict=True)):
+            break
+        valid = grown
+    found = [replace(one, valid=use) for one, use in zip(taught, valid, strict=True)]
     for one in found:
         check_parts(one, np.arange(len(one.carried)))
     return found

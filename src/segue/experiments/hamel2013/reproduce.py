@@ -25,7 +25,8 @@ from segue.files import write_atomically
 from segue.report import markdown_sections, write_page, write_plots
 from segue.training.loop import Settings, Watch
 from segue.training.warp.settings import WarpSettings
-from segue.workflows.joint import SETTINGS
+from segue.workflows.joint import SETTINGS, SHARE
+from segue.workflows.jointsets import read_sources
 
 Asked = Literal["paper", "corrected", "both"]
 PROTOCOLS: tuple[Protocol, ...] = ("paper", "corrected")
@@ -91,7 +92,7 @@ def reproduce(
     ------
     UsageError, ManifestError, StoreError, SegueError
     """
-    _check(sets, protocol, heads)
+    _check(sets, protocol, heads, settings)
     out, jobs = Path(out), jobs or available_cpus()
     teacher = Teacher(
         out, warp=warp or WarpSettings(), settings=settings, workers=jobs, watch=watch
@@ -121,7 +122,7 @@ def reproduce(
     return Reproduction(targets=tuple(done), failures=teacher.failures, page=written)
 
 
-def _check(sets: Sets, protocol: str, heads: tuple[str, ...]) -> None:
+def _check(sets: Sets, protocol: str, heads: tuple[str, ...], settings: Settings) -> None:
     """Refuse now what would else be found out after the hours of the embeddings."""
     if protocol not in (*PROTOCOLS, "both"):
         raise UsageError(
@@ -137,6 +138,8 @@ def _check(sets: Sets, protocol: str, heads: tuple[str, ...]) -> None:
             got=", ".join(one.name for one in sets.genres),
             fix="Name an artist column (NAME=MANIFEST:COLUMN:ARTIST), or ask for --protocol paper",
         )
+    for source in [*(one.source for one in sets.genres), *sets.tags]:
+        read_sources([source], share=SHARE, seed=settings.seed)
     for one in sets.genres:
         artists = len(set(one.groups or ()))
         if protocol != "paper" and one.groups is not None and artists < FOLDS:

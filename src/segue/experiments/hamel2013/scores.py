@@ -32,6 +32,7 @@ from segue.training.loop import Watch
 log = logging.getLogger(__name__)
 
 Protocol = Literal["paper", "corrected"]
+CODE = 1  # raised whenever the same inputs would give other numbers
 HEADS: Final = ("svm", "mlp")
 BLOCKS: Final = "blocks"
 DISTANCES: Final[Mapping[str, tuple[Metric, bool]]] = {
@@ -195,12 +196,13 @@ class Scorer:
         target, found = cut.material.target.name, []
         for name, windows in features.items():
             facts = {"head": head, "sizes": list(sizes), "seed": self.seed}
-            facts |= {"of": lead, "alpha": alpha}
+            facts |= {"of": lead, "alpha": alpha, "code": CODE}
             words = labels.astype("U").view(np.uint8)
             inner = group_codes(cut.groups, len(labels))
             arrays = [windows.table, windows.clip_of_window, words, cut.folds.assignment, inner]
             cells = Cells(self.out / folder_name(target), arrays_digest(facts, arrays), ("rows",))
-            label = f"{name} {lead} {head}{f' {alpha}' if alpha else ''}"
+            fitted = {"windows": "ridge" if alpha else "least squares"}.get(head, head)
+            label = f"{name} {lead} {fitted}"
             kept = cells.get(label)
             if kept is None:
                 rows = few_label_curve(

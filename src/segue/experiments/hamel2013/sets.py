@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from segue.datasets import Manifest, read_target
+from segue.datasets import Manifest, Track, read_target
 from segue.datasets.known import dataset
-from segue.errors import UsageError
+from segue.errors import AudioError, UsageError
 from segue.experiments.hamel2013.published import FOLDS, GENRE_SETS, TAG_SET, PaperSet
+from segue.extraction.worker import content_hash, file_facts
 from segue.training.split import track_groups
 from segue.workflows.jointsets import Source, parse_source
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -194,6 +198,46 @@ def checked(sets: Sets) -> Sets:
 
 
 def shares_files(one: Manifest, other: Manifest) -> bool:
-    """Whether a file is in both, by its path once links are followed."""
+    """Whether a file is in both: by its path once links are followed, or by its content."""
     first, second = ({track.path.resolve() for track in each.tracks()} for each in (one, other))
-    return not first.isdisjoint(second)
+    if not first.isdisjoint(second):
+        return True
+    near = _of_sizes(second, {size for _, size in _sizes(first)})
+    same = _of_sizes(first, {size for _, size in _sizes(near)})
+    return not _contents(same).isdisjoint(_contents(near))
+
+
+def _sizes(paths: Iterable[Path]) -> list[tuple[Path, int]]:
+    facts = [(path, file_facts(Track("", path, 0.0, None, 0)).bytes) for path in paths]
+    return [(path, size) for path, size in facts if size > 0]
+
+
+def _of_sizes(paths: Iterable[Path], sizes: set[int]) -> set[Path]:
+    return {path for path, size in _sizes(paths) if size in sizes}
+
+
+def _contents(paths: Iterable[Path]) -> set[str]:
+    """Hashes of the files that can be read; the others are met, and told, where they are heard."""
+    found = set()
+    for path in paths:
+        try:
+            found.add(content_hash(path))
+        except AudioError as error:
+            log.info("not compared: %s", error)
+    return found
+
+
+def shared_artists(target: GenreSet, sources: Sequence[Source]) -> list[str]:
+    """Artists of the target that also teach, by name; none where a side names no artists."""
+    if target.source.group is None:
+        return []
+    column = target.source.group
+    mine = {cell.casefold(): cell for cell in target.manifest.column(column) if cell}
+    theirs = {
+        cell.casefold()
+        for one in sources
+        if one.group is not None
+        for cell in one.manifest.column(one.group)
+        if cell
+    }
+    return sorted(mine[name] for name in mine.keys() & theirs)

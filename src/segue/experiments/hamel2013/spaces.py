@@ -21,12 +21,13 @@ from segue.encoders.registry import is_registered
 from segue.encoders.windows import window_features
 from segue.evaluation.windows import Windows
 from segue.experiments.hamel2013.published import BASE, GENRE, RANDOM, TAG
-from segue.experiments.hamel2013.sets import GenreSet, Sets, shares_files
+from segue.experiments.hamel2013.sets import GenreSet, Sets, shared_artists, shares_files
 from segue.extraction.frames import extract_frames, frame_recipe
 from segue.extraction.worker import file_facts
 from segue.store import FrameTable
 from segue.training.loop import Settings, Watch
-from segue.training.warp.network import new_embedding
+from segue.training.warp.network import memory, new_embedding
+from segue.training.warp.rows import into_ball
 from segue.training.warp.settings import WarpSettings
 from segue.training.warp.stream import Clips
 from segue.workflows.joint import SETTINGS, pretrain_warp
@@ -49,11 +50,14 @@ class Space:
         Data sets; none for the base and the control.
     network : JointMap or None
         None for frames as they are.
+    shared : tuple of str
+        Artists of the target that the data sets it was learned from have, too.
     """
 
     name: str
     learned_from: tuple[str, ...] = ()
     network: JointMap | None = None
+    shared: tuple[str, ...] = ()
 
     def mapped(self, frames: NDArray[np.float32]) -> torch.Tensor:
         """Frames (t, d) in this space."""
@@ -71,13 +75,6 @@ def learned_map(folder: EncoderFolder) -> JointMap:
     tensors = {name: torch.from_numpy(v) for name, v in folder.tensors.items() if name != LABELS}
     network.load_state_dict(tensors)
     return network.eval()
-
-
-def untrained_map(folder: EncoderFolder, seed: int) -> JointMap:
-    """The map as that training began: the same shape and standardisation, random numbers."""
-    spec = JointSpec.of(folder.card)
-    shift, scale = folder.tensors["shift"], folder.tensors["scale"]
-    return new_embedding(spec, [2], shift=shift, scale=scale, seed=seed).eval()
 
 
 class Teacher:
@@ -143,6 +140,16 @@ class Teacher:
         return None if watch is None else (lambda done, bad, total: watch(what, done + bad, total))
 
 
+def untrained_map(folder: EncoderFolder, teacher: Teacher) -> JointMap:
+    """The map as that training began: the same shape and standardisation, random numbers."""
+    spec, warp = JointSpec.of(folder.card), teacher.warp
+    shift, scale = folder.tensors["shift"], folder.tensors["scale"]
+    seed = teacher.settings.seed
+    network = new_embedding(spec, [2], shift=shift, scale=scale, seed=seed)
+    into_ball(memory(network.V).T, warp.norm_ball)
+    return network.eval()
+
+
 def _folder(names: Sequence[str]) -> str:
     """A folder's name, which is an encoder's too, for these data sets and no others.
 
@@ -163,7 +170,8 @@ def _folder(names: Sequence[str]) -> str:
 def spaces_for(target: GenreSet, sets: Sets, teacher: Teacher) -> list[Space]:
     """Base, genre embedding of the other genre sets, tag embedding of the first free tag set.
 
-    A data set that shares a file with the target never teaches a space for it. Where there is an
+    A data set that shares a file with the target, wherever it lies, never teaches a space for it.
+    Where there is an
     embedding, its untrained map is a control: as wide, and nothing in it was learned.
     """
     spaces = [Space(name=BASE)]
@@ -177,8 +185,10 @@ def spaces_for(target: GenreSet, sets: Sets, teacher: Teacher) -> list[Space]:
         if sources:
             folder = teacher.learn(sources)
             names = tuple(one.name for one in sources)
-            spaces.append(Space(name=name, learned_from=names, network=learned_map(folder)))
-            control = Space(name=RANDOM, network=untrained_map(folder, teacher.settings.seed))
+            shared = tuple(shared_artists(target, sources))
+            network = learned_map(folder)
+            spaces.append(Space(name=name, learned_from=names, network=network, shared=shared))
+            control = Space(name=RANDOM, network=untrained_map(folder, teacher))
     return [*spaces, control] if len(spaces) > 1 else spaces
 
 

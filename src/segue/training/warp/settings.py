@@ -72,4 +72,4 @@ class WarpSettings:
 
 def _odd(name: str, wanted: str, got: object) -> UsageError:
     option = f"--{name.replace('_', '-')}"
-    return UsageError(wanted=wanted, got=str(got), fix="Choose another number", source=option)
+    return UsageError(wanted=wanted, got=str(got), fix="Choose another", source=option)

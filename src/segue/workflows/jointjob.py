@@ -1,0 +1,157 @@
+"""What one run of ``pretrain_warp`` was asked for: labels, shape, card, and what identifies it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from segue.card import EncoderCard, canonical_json
+from segue.encoders import encoder as build_encoder
+from segue.encoders.joint import CITATION, EXCERPT, FRONT_END, MARK, JointSpec
+from segue.extraction.frames import FrameMaker, FrameRecipe
+from segue.extraction.worker import file_facts
+from segue.training.loop import Settings
+from segue.training.warp.settings import WarpSettings
+from segue.workflows.jointfolder import MEL, Embedding
+from segue.workflows.jointsets import Taught, listed
+from segue.workflows.sourcetask import Origin
+
+UNSTATED = ("", "not stated", "none")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Job:
+    """The arguments of a run, checked."""
+
+    taught: list[Taught]
+    out: Path
+    hears: str
+    maker: FrameMaker
+    recipe: FrameRecipe
+    before: Embedding | None
+    warp: WarpSettings
+    settings: Settings
+    share: float
+    min_tracks: int
+    origin: Origin
+    frames: Path
+    workers: int | None
+
+    @property
+    def labels(self) -> dict[str, tuple[str, ...]]:
+        """Labels of every data set, those of the extended embedding first."""
+        old = dict(self.before.labels) if self.before else {}
+        return {**old, **{one.source.name: one.labels for one in self.taught}}
+
+    @property
+    def tags(self) -> list[str]:
+        """All labels, as the encoder names them."""
+        return [f"{name}{MARK}{label}" for name, of_set in self.labels.items() for label in of_set]
+
+    def spec(self) -> JointSpec:
+        """Shape of the embedding."""
+        if self.before:
+            return self.before.spec
+        shape = JointSpec(
+            inputs=self.maker.kind.width,
+            dimensions=self.warp.dimensions,
+            hidden=self.warp.hidden,
+        )
+        if self.hears == MEL:
+            return shape
+        card = build_encoder(self.hears).card
+        return JointSpec(
+            inputs=shape.inputs,
+            dimensions=shape.dimensions,
+            hidden=shape.hidden,
+            base=card.label,
+            base_digest=card.digest,
+        )
+
+    def card(self) -> EncoderCard:
+        """The card, but for the digest of its weights.
+
+        Whatever the map was learned from, or hears, binds what is made of it: its licence and
+        terms go on the new card too.
+        """
+        spec = self.spec()
+        base = build_encoder(spec.base).card if spec.base else None
+        names = list(self.labels)
+        what = f"vectors of {spec.base}" if base else "200 log-mel bands"
+        shape = f"{spec.hidden} hidden units, " if spec.hidden else ""
+        below = [one for one in (self.before and self.before.folder.card, base) if one]
+        return EncoderCard(
+            name=self.origin.name or "",
+            version=1,
+            dim=spec.width,
+            front_end=base.front_end if base else FRONT_END,
+            excerpt=base.excerpt if base else EXCERPT,
+            settings=spec.settings(),
+            description=f"Joint embedding (WARP) of {what}, {shape}{spec.dimensions} dimensions, "
+            f"learned with {len(self.tags)} labels of {listed(names)}",
+            licence=_joined(self.origin.licence, [one.licence for one in below]),
+            commercial=self.origin.commercial and all(one.commercial for one in below),
+            training_data=_joined(self._learned_from(), [one.training_data for one in below]),
+            citation=CITATION,
+        )
+
+    def _learned_from(self) -> str:
+        if self.origin.training_data:
+            return self.origin.training_data
+        tracks = sum(len(one.carried) for one in self.taught)
+        names = listed([one.source.name for one in self.taught])
+        return f"{tracks} tracks of {names}; source not stated"
+
+    def arguments(self) -> dict[str, Any]:
+        """All that fixes the curve but the audio; a run goes on only where they are the same."""
+        settings = asdict(self.settings) | asdict(self.warp) | asdict(self.origin)
+        return {
+            "tracks and labels": self.digest(),
+            "source": [f"{one.source.name}:{one.source.column}" for one in self.taught],
+            "group": [one.source.group for one in self.taught],
+            "hears": self.hears,
+            "frames": self.maker.kind.digest,
+            "share": self.share,
+            "min-tracks": self.min_tracks,
+            "extend": self.before.folder.card.digest if self.before else None,
+            **{name.replace("_", "-"): value for name, value in settings.items()},
+        }
+
+    def files(self) -> tuple[str, bool]:
+        """SHA-256 over place, size and time of all files, and whether all of them are there."""
+        state, there = hashlib.sha256(), True
+        for one in self.taught:
+            for track in one.manifest.tracks():
+                facts = file_facts(track)
+                there = there and facts.exists
+                row = [*facts.place, facts.bytes, facts.mtime_ns]
+                state.update(f"{canonical_json(row)}\n".encode())
+        return state.hexdigest(), there
+
+    def digest(self) -> str:
+        """SHA-256 over tracks, stretches, labels and groups, row by row."""
+        state = hashlib.sha256()
+        for one in self.taught:
+            rows = zip(one.manifest.tracks(), one.carried, one.groups, strict=True)
+            for track, codes, group in rows:
+                place = [track.id, str(track.path.absolute()), track.start, track.duration]
+                words = [one.labels[code] for code in codes]
+                state.update(f"{canonical_json([*place, words, group])}\n".encode())
+        return state.hexdigest()
+
+
+def _joined(own: str, below: Sequence[str]) -> str:
+    """What is said here and of everything it is built on, each once.
+
+    Examples
+    --------
+    >>> _joined("not stated", ["CC BY-NC 4.0"]), _joined("MIT", ["MIT"]), _joined("MIT", ["ISC"])
+    ('CC BY-NC 4.0', 'MIT', 'MIT; built on: ISC')
+    """
+    others = [one for one in dict.fromkeys(below) if one not in (*UNSTATED, own)]
+    if not others:
+        return own
+    return "; ".join(others) if own in UNSTATED else f"{own}; built on: {'; '.join(others)}"
