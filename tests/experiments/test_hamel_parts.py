@@ -329,16 +329,10 @@ def test_what_is_classified_and_what_only_teaches(tmp_path: Path) -> None:
 
 
 def lessons(target: GenreSet, sets: Sets, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    asked: list[list[str]] = []
-    monkeypatch.setattr(
-        "segue.experiments.hamel2013.spaces.learned_map", lambda folder: asked.append(folder)
-    )
-    monkeypatch.setattr(
-        "segue.experiments.hamel2013.spaces.untrained_map", lambda folder, teacher: None
-    )
-    teacher = cast("Teacher", SimpleNamespace(
-        learn=lambda sources: [one.name for one in sources], settings=SimpleNamespace(seed=0)
-    ))  # fmt: skip
+    for name in ("joint_map", "untrained_map"):
+        monkeypatch.setattr(f"segue.experiments.hamel2013.spaces.{name}", lambda *folder: None)
+    folder = SimpleNamespace(card=None, tensors=None)
+    teacher = cast("Teacher", SimpleNamespace(learn=lambda sources: folder))
     return {
         one.name: list(one.learned_from)
         for one in spaces_for(target, sets, teacher)

@@ -112,7 +112,7 @@ def test_a_finished_run_is_read_back_and_nothing_is_touched(
         raise AssertionError("nothing is left to do")
 
     monkeypatch.setattr("segue.workflows.joint.train", never)
-    monkeypatch.setattr("segue.workflows.joint.extract_frames", never)
+    monkeypatch.setattr("segue.workflows.framing.extract_frames", never)
     again = learn([named("one", one)], tmp_path / "enc")
     assert again.curve == first.curve
     assert again.encoder.card == first.encoder.card

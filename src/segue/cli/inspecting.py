@@ -21,6 +21,8 @@ from segue.cli.app import (
 )
 from segue.errors import SegueError, UsageError
 
+COLUMNS = 5  # of near labels that a terminal has room for; classes.csv has all
+
 models = typer.Typer(help="Encoders: what there is, where it comes from.", no_args_is_help=True)
 app.add_typer(models, name="models")
 
@@ -246,8 +248,12 @@ def classes(
         print_json({"classes": nearest, "stress": done.stress, "report": str(done.page)})
         return
     rows = [
-        [f"{row.name} ({row.set})", *(f"{near.name} ({near.set})" for near in row.nearest)]
+        [
+            f"{row.name} ({row.set})",
+            *(f"{near.name} ({near.set})" for near in row.nearest[:COLUMNS]),
+        ]
         for row in done.rows
     ]
-    print_table(["label", *map(str, range(1, k + 1))], rows, "nearest labels")
+    shown = max((len(row) for row in rows), default=1) - 1
+    print_table(["label", *map(str, range(1, shown + 1))], rows, "nearest labels")
     say(f"report: {done.page}")

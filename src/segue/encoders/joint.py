@@ -269,6 +269,15 @@ def joint_shapes(card: EncoderCard, tags: int) -> dict[str, tuple[int, ...]]:
     return {**shapes, LABELS: (tags, spec.dimensions)}
 
 
+def joint_map(card: EncoderCard, tensors: Mapping[str, Vectors]) -> JointMap:
+    """The map of a checked folder."""
+    network = JointMap(JointSpec.of(card))
+    network.load_state_dict(
+        {name: torch.from_numpy(values) for name, values in tensors.items() if name != LABELS}
+    )
+    return network.eval()
+
+
 def joint_encoder(
     card: EncoderCard,
     tensors: Mapping[str, Vectors],
@@ -277,9 +286,5 @@ def joint_encoder(
     base: Encoder | None,
 ) -> JointEncoder:
     """The encoder of a checked folder."""
-    network = JointMap(JointSpec.of(card))
-    network.load_state_dict(
-        {name: torch.from_numpy(values) for name, values in tensors.items() if name != LABELS}
-    )
-    labels = tensors[LABELS]
+    network, labels = joint_map(card, tensors), tensors[LABELS]
     return JointEncoder(card, network, labels, tag_names=tags, base=base, device=device)

@@ -299,9 +299,14 @@ def _checked_targets(
 
 def embedding_watch(watch: Watch | None, name: str) -> EmbedProgress | None:
     """Progress of embedding with an encoder, told to a watch."""
+    return counted(watch, f"embedding with {name}")
+
+
+def counted(watch: Watch | None, what: str) -> EmbedProgress | None:
+    """Progress over tracks, the failed among them, told to a watch."""
     if watch is None:
         return None
-    return lambda done, failed, total: watch(f"embedding with {name}", done + failed, total)
+    return lambda done, failed, total: watch(what, done + failed, total)
 
 
 def _evaluate_one(

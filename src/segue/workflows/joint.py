@@ -16,8 +16,7 @@ from segue.encoders.folder_checks import check_size, check_tags, check_words
 from segue.encoders.folders import CURVE, FACTS, EncoderFolder, check_base, is_path, open_folder
 from segue.encoders.joint import LABELS, joint_shapes
 from segue.errors import SegueError, UsageError
-from segue.extraction.frames import FrameRecipe, extract_frames, frame_recipe
-from segue.extraction.worker import file_facts
+from segue.extraction.frames import FrameRecipe, frame_recipe
 from segue.store import FrameTable
 from segue.store.rows import Stored
 from segue.training.claim import CHECKPOINT, WORK, claim, read_run, release, write_run
@@ -30,6 +29,7 @@ from segue.training.warp.network import JointEmbedding, extended, new_embedding
 from segue.training.warp.settings import WarpSettings
 from segue.training.warp.stream import Clips, Stream, moments
 from segue.training.warp.validation import Holdout
+from segue.workflows.framing import frame
 from segue.workflows.jointfolder import MEL, Embedding, open_embedding
 from segue.workflows.jointjob import Job
 from segue.workflows.jointpage import write_joint
@@ -282,28 +282,27 @@ def _extracted(
     """Frames of all sources in the table; each source's tracks that have some; the failures."""
     heard, failures = [], []
     for one in job.taught:
-        what = f"frames of {one.source.name}"
-        report = extract_frames(
+        name = one.source.name
+        framed = frame(
             one.manifest,
             table,
             job.recipe,
             maker=job.maker,
+            name=name,
             workers=job.workers,
-            progress=_progress(watch, what),
+            watch=watch,
         )
         failures += [
             {
-                "source": one.source.name,
+                "source": name,
                 "path": failure.facts.path,
                 "line": failure.facts.line,
                 "stage": failure.stage,
                 "reason": failure.reason,
             }
-            for failure in report.failures
+            for failure in framed.failures
         ]
-        found = table.find([file_facts(track) for track in one.manifest.tracks()])
-        rows = np.array([row for row, there in enumerate(found) if there is not None], np.int64)
-        each = _Heard(one, [there for there in found if there is not None], rows)
+        rows, each = framed.rows, _Heard(one, framed.stored, framed.rows)
         if not len(each.of(valid=False)) or not len(each.of(valid=True)):
             raise UsageError(
                 wanted="usable tracks to learn from and to validate with",
@@ -315,10 +314,6 @@ def _extracted(
         check_parts(one, rows)
         heard.append(each)
     return heard, failures
-
-
-def _progress(watch: Watch | None, what: str) -> Any:
-    return None if watch is None else (lambda done, bad, total: watch(what, done + bad, total))
 
 
 def _network(job: Job, table: FrameTable, heard: Sequence[_Heard]) -> JointEmbedding:

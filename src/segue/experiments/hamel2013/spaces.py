@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,20 +15,20 @@ from numpy.typing import NDArray
 from segue.card import canonical_json
 from segue.encoders.blocks import block_features
 from segue.encoders.folders import EncoderFolder
-from segue.encoders.joint import LABELS, JointMap, JointSpec
+from segue.encoders.joint import JointMap, JointSpec, joint_map
 from segue.encoders.registry import is_registered
 from segue.encoders.windows import window_features
 from segue.evaluation.windows import Windows
 from segue.experiments.hamel2013.published import BASE, GENRE, RANDOM, TAG
 from segue.experiments.hamel2013.sets import GenreSet, Sets, shared_artists, shares_files
-from segue.extraction.frames import extract_frames, frame_recipe
-from segue.extraction.worker import file_facts
+from segue.extraction.frames import frame_recipe
 from segue.store import FrameTable
 from segue.training.loop import Settings, Watch
 from segue.training.warp.network import memory, new_embedding
 from segue.training.warp.rows import into_ball
 from segue.training.warp.settings import WarpSettings
 from segue.training.warp.stream import Clips
+from segue.workflows.framing import frame
 from segue.workflows.joint import SETTINGS, pretrain_warp
 from segue.workflows.jointfolder import MEL
 from segue.workflows.jointsets import Source
@@ -67,14 +66,6 @@ class Space:
         with torch.inference_mode():
             mapped: torch.Tensor = self.network(values)
             return mapped
-
-
-def learned_map(folder: EncoderFolder) -> JointMap:
-    """The map of an embedding's folder."""
-    network = JointMap(JointSpec.of(folder.card))
-    tensors = {name: torch.from_numpy(v) for name, v in folder.tensors.items() if name != LABELS}
-    network.load_state_dict(tensors)
-    return network.eval()
 
 
 class Teacher:
@@ -122,22 +113,17 @@ class Teacher:
         recipe = frame_recipe(MEL)
         maker = recipe.build()
         table = FrameTable.open_or_create(self.frames, maker.kind)
-        report = extract_frames(
+        framed = frame(
             one.manifest,
             table,
             recipe,
             maker=maker,
+            name=one.name,
             workers=self.workers,
-            progress=self._progress(f"frames of {one.name}"),
+            watch=self.watch,
         )
-        self.failures |= {failure.facts.path: failure.reason for failure in report.failures}
-        found = table.find([file_facts(track) for track in one.manifest.tracks()])
-        there = np.array([row for row, stored in enumerate(found) if stored is not None], np.int64)
-        return Clips(table, [stored for stored in found if stored is not None]), there
-
-    def _progress(self, what: str) -> Any:
-        watch = self.watch
-        return None if watch is None else (lambda done, bad, total: watch(what, done + bad, total))
+        self.failures |= {failure.facts.path: failure.reason for failure in framed.failures}
+        return Clips(table, framed.stored), framed.rows
 
 
 def untrained_map(folder: EncoderFolder, teacher: Teacher) -> JointMap:
@@ -186,7 +172,7 @@ def spaces_for(target: GenreSet, sets: Sets, teacher: Teacher) -> list[Space]:
             folder = teacher.learn(sources)
             names = tuple(one.name for one in sources)
             shared = tuple(shared_artists(target, sources))
-            network = learned_map(folder)
+            network = joint_map(folder.card, folder.tensors)
             spaces.append(Space(name=name, learned_from=names, network=network, shared=shared))
             control = Space(name=RANDOM, network=untrained_map(folder, teacher))
     return [*spaces, control] if len(spaces) > 1 else spaces
