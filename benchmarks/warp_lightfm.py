@@ -12,9 +12,13 @@ import argparse
 import json
 import time
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sparse
+from numpy.typing import NDArray
+
+FRAMES = 1000
 
 
 def main() -> None:
@@ -24,6 +28,7 @@ def main() -> None:
     parser.add_argument("--dimensions", type=int, default=100)
     parser.add_argument("--max-sampled", type=int, default=10)
     parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--learning-rate", type=float, default=0.05, help="default: lightfm's own")
     given = parser.parse_args()
     from lightfm import LightFM  # type: ignore[import-not-found,unused-ignore]
 
@@ -36,6 +41,7 @@ def main() -> None:
     model = LightFM(
         no_components=given.dimensions,
         loss="warp",
+        learning_rate=given.learning_rate,
         max_sampled=given.max_sampled,
         random_state=0,
     )
@@ -48,9 +54,23 @@ def main() -> None:
     assert np.isfinite(model.user_embeddings).all()
     found = {
         "positives_per_s": given.epochs * len(rows) / seconds,
+        "violating": violating(model, X, rows, codes),
         "version": version("lightfm-next"),
     }
     print(json.dumps(found))
+
+
+def violating(
+    model: Any, X: NDArray[np.float32], rows: NDArray[np.int64], codes: NDArray[np.int64]
+) -> float:
+    """Share of the first frames' negatives that score above the positive's score less 1."""
+    part = rows < FRAMES
+    rows, codes = rows[part], codes[part]
+    scores = X[:FRAMES] @ model.user_embeddings @ model.item_embeddings.T + model.item_biases
+    above = scores[rows] > (scores[rows, codes] - 1.0)[:, None]
+    carried = np.zeros(scores.shape, dtype=bool)
+    carried[rows, codes] = True
+    return float(above[~carried[rows]].mean())
 
 
 if __name__ == "__main__":
