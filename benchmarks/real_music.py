@@ -23,7 +23,7 @@ from segue.evaluation.rows import TargetResult
 from segue.report import markdown_table, write_rows_csv
 from segue.workflows import evaluate
 
-ENCODERS = ("mfcc", "melstats", "random-convnet", "choi2017-4q", "choi2017-msd")
+ENCODERS = ("mfcc", "melstats", "melblocks", "random-convnet", "choi2017-4q", "choi2017-msd")
 LEARNED_FROM = {"choi2017-4q": "4q"}  # no encoder is scored on clips that it was taught with
 EMOTIONS = (
     *("amazement", "solemnity", "tenderness", "nostalgia", "calmness", "power"),

@@ -32,6 +32,11 @@ from segue.training.loop import Watch
 from segue.workflows.embedding import open_manifest
 from segue.workflows.jointfolder import open_embedding
 
+ANGLES = (
+    "The same by the angle between labels alone. How long their vectors are differs from data set "
+    "to data set, and L1 takes that for a distance."
+)
+
 Ranked = Mapping[str, list[tuple[str, float]]]
 """Data set -> its labels with scores, best first; one nameless data set where there are none."""
 
@@ -181,7 +186,10 @@ def draw_classes(encoder: str | Path, out: str | Path, *, k: int = 5) -> ClassMa
 def class_section(
     vectors: NDArray[np.float32], tags: Sequence[str], *, k: int = 5, title: str = "Nearest classes"
 ) -> tuple[Section, list[LabelNeighbours], float]:
-    """Map, heat map and nearest labels by L1 (Hamel et al. 2013, Table 3); the map's stress."""
+    """Map, heat map and nearest labels by L1 (Hamel et al. 2013, Table 3); the map's stress.
+
+    The nearest by cosine follow: vectors are of other lengths in other data sets, which L1 sees.
+    """
     sets, names = label_names(tags)
     rows = nearest_labels(vectors, names, sets, k=k)
     placed = label_map(vectors)
@@ -190,7 +198,11 @@ def class_section(
         class_map(names, sets, placed.positions, stress=placed.stress),
         label_heatmap(distances, names, sets, order=label_order(distances)),
     ]
-    return nearest_section(rows, figures, title=title), rows, placed.stress
+    angles = nearest_section(
+        nearest_labels(vectors, names, sets, k=k, metric="cosine"), distance="cosine"
+    )
+    section = nearest_section(rows, figures, title=title)
+    return Section(title, [*section.blocks, ANGLES, *angles.blocks]), rows, placed.stress
 
 
 def _to_csv(rows: Sequence[LabelNeighbours]) -> bytes:
