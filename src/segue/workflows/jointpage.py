@@ -10,11 +10,11 @@ from segue.card import EncoderCard
 from segue.encoders.architectures import Tensors
 from segue.encoders.folders import EncoderFolder, write_folder
 from segue.files import write_atomically
-from segue.report import Section, provenance_section, quarantine_section, write_page
+from segue.report import Section, quarantine_section, write_page
 from segue.report.learning import learning_plot, learning_section
 from segue.training.loop import Trained
 from segue.workflows.jointsets import Taught
-from segue.workflows.sourcetask import PAGE, PLOT, versions
+from segue.workflows.sourcetask import PAGE, PLOT, came_from, versions
 
 
 def write_joint(
@@ -87,15 +87,7 @@ def _write_page(
     sections: list[Section] = [
         learning_section(figure, facts["notes"]),
         *([quarantine_section(failures)] if failures else []),
-        provenance_section(
-            {
-                "training data": card.training_data,
-                "licence": card.licence,
-                "settings": facts["settings"],
-                "seconds": facts["seconds"],
-                "versions": facts["versions"],
-            }
-        ),
+        came_from(card, facts),
     ]
     finding = (
         f"on validation tracks, which chose the epoch: mean average precision of the label "

@@ -290,15 +290,7 @@ def _write_page(
         learning_section(figure, notes),
         tags_section(facts["tags"], macro, baseline),
         *([quarantine_section(failures)] if failures else []),
-        provenance_section(
-            {
-                "training data": card.training_data,
-                "licence": card.licence,
-                "settings": facts["settings"],
-                "seconds": facts["seconds"],
-                "versions": facts["versions"],
-            }
-        ),
+        came_from(card, facts),
     ]
     finding = (
         f"ROC-AUC {_number(macro['roc_auc'])} (baseline {_number(baseline['roc_auc'])}), average "
@@ -312,6 +304,17 @@ def _write_page(
         title=f"Training of {card.name}",
         summary={"finding": finding},
         sections=sections,
+    )
+
+
+def came_from(card: EncoderCard, facts: Mapping[str, Any]) -> Section:
+    """Where a trained encoder comes from: data, terms, settings, time, versions."""
+    return provenance_section(
+        {
+            "training data": card.training_data,
+            "licence": card.licence,
+            **{name: facts[name] for name in ("settings", "seconds", "versions")},
+        }
     )
 
 
