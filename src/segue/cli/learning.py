@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -269,10 +270,8 @@ def _show_joint(done: Joint, out: Path, *, json: bool) -> None:
     print_table(header, rows, f"{encoder.card.name}: validation tracks, which chose the epoch")
     for note in facts["notes"]:
         say(note)
-    for failure in done.failures[:SHOWN]:
-        say(f"  {failure['source']}, line {failure['line']}: {failure['reason']}")
-    say(f"best of {facts['epochs']} epochs: {facts['best_epoch']}; report: {out / 'report.html'}")
-    say(f"use it: --encoder {_asked(out)}")
+    reasons = [f"{one['source']}, line {one['line']}: {one['reason']}" for one in done.failures]
+    _say_end(facts, reasons, out)
 
 
 def _chosen(text: str, known: tuple[str, ...], lead: str = "") -> str:
@@ -309,8 +308,12 @@ def _show(done: Pretrained, out: Path, *, json: bool) -> None:
             say(f"left out: {count} {what}")
     if facts["undefined"]:
         say(f"undefined on the test tracks: {', '.join(facts['undefined'])}")
-    for failure in done.failures[:SHOWN]:
-        say(f"  line {failure['line']}: {failure['reason']}")
+    _say_end(facts, [f"line {one['line']}: {one['reason']}" for one in done.failures], out)
+
+
+def _say_end(facts: Mapping[str, Any], reasons: Sequence[str], out: Path) -> None:
+    for reason in reasons[:SHOWN]:
+        say(f"  {reason}")
     say(f"best of {facts['epochs']} epochs: {facts['best_epoch']}; report: {out / 'report.html'}")
     say(f"use it: --encoder {_asked(out)}")
 

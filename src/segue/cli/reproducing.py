@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -14,8 +14,8 @@ from segue.errors import UsageError
 
 if TYPE_CHECKING:
     from segue.experiments.choi2017 import Reproduction
-    from segue.experiments.choi2017.reproduce import Protocol
     from segue.experiments.hamel2013 import Reproduction as Joint
+    from segue.experiments.protocols import Asked
 
 SHOWN = 20
 
@@ -77,7 +77,7 @@ def choi2017(
     from segue.experiments.choi2017 import reproduce as run_tasks
     from segue.experiments.choi2017 import reproduce_on
 
-    chosen = cast("Protocol", protocol)
+    chosen = cast("Asked", protocol)
     of_manifest: dict[str, object] = {"target": target, "group": group, "encoder": encoder}
     of_manifest["min-examples"] = min_examples
     _check_source(data, manifest, {"task": task}, of_manifest)
@@ -229,7 +229,7 @@ def hamel2013(
         done = run(
             sets,
             out,
-            protocol=cast("Any", protocol),
+            protocol=cast("Asked", protocol),
             warp=WarpSettings(
                 dimensions=dimensions, hidden=hidden, norm_ball=norm_ball, l2_labels=l2_labels
             ),

@@ -139,6 +139,17 @@ class JointMap(nn.Module):
         return standard @ self.V.T
 
 
+def tags_of(labels: Mapping[str, Sequence[str]]) -> list[str]:
+    """Labels by data set as an embedding's tags; the inverse of :func:`label_names`.
+
+    Examples
+    --------
+    >>> tags_of({"4q": ["Jazz", "Rap"], "gtzan": ["jazz"]})
+    ['4q: Jazz', '4q: Rap', 'gtzan: jazz']
+    """
+    return [f"{name}{MARK}{label}" for name, of_set in labels.items() for label in of_set]
+
+
 def label_names(tags: Sequence[str]) -> tuple[list[str], list[str]]:
     """Data sets and labels of an embedding's tags, "SET: label".
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from segue.card import canonical_json
+from segue.encoders import encoder as build_encoder
 from segue.encoders.folder_checks import check_size, check_tags, check_words
 from segue.encoders.folders import CURVE, FACTS, EncoderFolder, check_base, is_path, open_folder
 from segue.encoders.joint import LABELS, joint_shapes
@@ -19,7 +20,7 @@ from segue.errors import SegueError, UsageError
 from segue.extraction.frames import FrameRecipe, frame_recipe
 from segue.store import FrameTable
 from segue.store.rows import Stored
-from segue.training.claim import CHECKPOINT, WORK, claim, read_run, release, write_run
+from segue.training.claim import CHECKPOINT, WORK, check_audio, claim, read_run, release, write_run
 from segue.training.loop import Point, Settings, Watch, train
 from segue.training.parallel import World
 from segue.training.warp.learner import WarpLearner
@@ -142,6 +143,7 @@ def pretrain_warp(
         hears=hears,
         maker=recipe.build(),
         recipe=recipe,
+        base=None if hears == MEL else build_encoder(hears).card,
         before=before,
         warp=warp,
         settings=settings,
@@ -238,13 +240,8 @@ def _learn(job: Job, run: dict[str, Any], watch: Watch | None) -> None:
     audio = hashlib.sha256(
         canonical_json([[one.key for one in each.stored] for each in heard]).encode()
     ).hexdigest()
-    if (job.out / WORK / CHECKPOINT).exists() and run.get("audio") != audio:
-        raise UsageError(
-            wanted="the audio that the run in this folder was begun with",
-            got="other files, or files that cannot be used any more",
-            fix="Restore them to go on, or begin anew in another folder with -o",
-            source=job.out,
-        )
+    if (job.out / WORK / CHECKPOINT).exists():
+        check_audio(job.out, run, audio, failures)
     facts = {"audio": audio, "files": job.files()[0], "failures": failures}
     write_run(job.out, {**run, **facts})
     network = _network(job, table, heard)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from segue.encoders.folders import EncoderFolder, added, is_path, open_folder
-from segue.encoders.joint import LABELS, MARK, JointSpec, label_names
+from segue.encoders.joint import LABELS, MARK, JointSpec, label_names, tags_of
 from segue.errors import UsageError, WeightsError
 from segue.training.warp.network import JointEmbedding
 
@@ -69,7 +69,7 @@ def open_embedding(path: str | Path) -> Embedding:
     for name, label in zip(*label_names(folder.tags), strict=True):
         labels.setdefault(name, []).append(label)
     # rows of W are in the order of the tags, and cut by data set
-    by_set = [f"{name}{MARK}{label}" for name, of_set in labels.items() for label in of_set]
+    by_set = tags_of(labels)
     if by_set != list(folder.tags):
         first = next(tag for tag, other in zip(folder.tags, by_set, strict=True) if tag != other)
         raise WeightsError(

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from segue.card import EncoderCard, canonical_json
-from segue.encoders import encoder as build_encoder
-from segue.encoders.joint import CITATION, EXCERPT, FRONT_END, MARK, JointSpec
+from segue.encoders.joint import CITATION, EXCERPT, FRONT_END, JointSpec, tags_of
 from segue.extraction.frames import FrameMaker, FrameRecipe
 from segue.extraction.worker import file_facts
 from segue.training.loop import Settings
 from segue.training.warp.settings import WarpSettings
-from segue.workflows.jointfolder import MEL, Embedding
+from segue.workflows.jointfolder import Embedding
 from segue.workflows.jointsets import Taught, listed
 from segue.workflows.sourcetask import Origin
 
@@ -31,6 +30,7 @@ class Job:
     hears: str
     maker: FrameMaker
     recipe: FrameRecipe
+    base: EncoderCard | None
     before: Embedding | None
     warp: WarpSettings
     settings: Settings
@@ -49,26 +49,18 @@ class Job:
     @property
     def tags(self) -> list[str]:
         """All labels, as the encoder names them."""
-        return [f"{name}{MARK}{label}" for name, of_set in self.labels.items() for label in of_set]
+        return tags_of(self.labels)
 
     def spec(self) -> JointSpec:
         """Shape of the embedding."""
         if self.before:
             return self.before.spec
-        shape = JointSpec(
+        return JointSpec(
             inputs=self.maker.kind.width,
             dimensions=self.warp.dimensions,
             hidden=self.warp.hidden,
-        )
-        if self.hears == MEL:
-            return shape
-        card = build_encoder(self.hears).card
-        return JointSpec(
-            inputs=shape.inputs,
-            dimensions=shape.dimensions,
-            hidden=shape.hidden,
-            base=card.label,
-            base_digest=card.digest,
+            base=self.base.label if self.base else "",
+            base_digest=self.base.digest if self.base else "",
         )
 
     def card(self) -> EncoderCard:
@@ -77,8 +69,7 @@ class Job:
         Whatever the map was learned from, or hears, binds what is made of it: its licence and
         terms go on the new card too.
         """
-        spec = self.spec()
-        base = build_encoder(spec.base).card if spec.base else None
+        spec, base = self.spec(), self.base
         names = list(self.labels)
         what = f"vectors of {spec.base}" if base else "200 log-mel bands"
         shape = f"{spec.hidden} hidden units, " if spec.hidden else ""

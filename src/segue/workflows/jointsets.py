@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from segue.datasets import Manifest, read_target
 from segue.encoders.folder_checks import check_words
-from segue.encoders.joint import MARK
+from segue.encoders.joint import tags_of
 from segue.errors import UsageError
 from segue.training.split import held_out, track_groups
 from segue.training.warp.sampling import LabelSet
@@ -130,7 +130,7 @@ class Taught:
     @property
     def tags(self) -> list[str]:
         """Labels with the data set's name before them."""
-        return [f"{self.source.name}{MARK}{label}" for label in self.labels]
+        return tags_of({self.source.name: self.labels})
 
     def label_set(self, rows: Rows) -> LabelSet:
         """What these tracks carry."""

@@ -127,8 +127,8 @@ def _ranked(built: Encoder, path: Path, start: float, duration: float | None) ->
     ranked: dict[str, list[tuple[str, float]]] = {
         name: [] for name in dict.fromkeys(label_names(built.tag_names)[0])
     }
-    for (tag, score), name, label in zip(pairs, *label_names([t for t, _ in pairs]), strict=True):
-        del tag
+    names, labels = label_names([tag for tag, _ in pairs])
+    for name, label, (_, score) in zip(names, labels, pairs, strict=True):
         ranked[name].append((label, score))
     return ranked
 

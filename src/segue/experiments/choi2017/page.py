@@ -10,7 +10,6 @@ from segue.experiments.choi2017.material import ALL, Material
 from segue.experiments.choi2017.runs import AUTO, PAPER, Run
 from segue.experiments.choi2017.table import (
     KEY_ROWS,
-    TableRow,
     agreement_words,
     layer_scores,
     recalls,
@@ -19,6 +18,7 @@ from segue.experiments.choi2017.table import (
     wins,
 )
 from segue.experiments.choi2017.tasks import MFCC
+from segue.experiments.rows import TableRow
 from segue.report import Cell, Figure, Section, Table
 from segue.report.content import Block
 from segue.report.layer_plots import (

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from segue.datasets import Manifest
 from segue.errors import UsageError
@@ -33,15 +33,14 @@ from segue.experiments.choi2017.runs import (
     Runner,
     corrected_protocols,
 )
-from segue.experiments.choi2017.table import KEY_ROWS, TableRow, agreement, table_rows, to_csv
+from segue.experiments.choi2017.table import KEY_ROWS, agreement, table_rows, to_csv
 from segue.experiments.choi2017.tasks import TASKS, paper_task
+from segue.experiments.protocols import Asked, check_protocol
+from segue.experiments.rows import TableRow
 from segue.extraction import available_cpus
 from segue.files import write_atomically
 from segue.report import markdown_sections, write_page, write_plots
 from segue.workflows.evaluating import Watch
-
-Protocol = Literal["paper", "corrected", "both"]
-PROTOCOLS: tuple[Protocol, ...] = ("paper", "corrected", "both")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +73,7 @@ def reproduce(
     data: str | Path,
     *,
     out: str | Path,
-    protocol: Protocol = "both",
+    protocol: Asked = "both",
     device: str = "cpu",
     jobs: int | None = None,
     seed: int = 0,
@@ -102,7 +101,7 @@ def reproduce(
     """
     names = [task.name for task in TASKS] if list(tasks) == ["all"] else list(tasks)
     out, root = Path(out), Path(data)
-    _check(protocol)
+    check_protocol(protocol)
     chosen = [paper_task(name) for name in dict.fromkeys(names)]
     if not chosen:
         raise UsageError(wanted="a task", got="none", fix="Name one, or all")
@@ -126,7 +125,7 @@ def reproduce_on(
     out: str | Path,
     group: str | None = None,
     trained: str = TRAINED,
-    protocol: Protocol = "both",
+    protocol: Asked = "both",
     min_examples: int | None = None,
     device: str = "cpu",
     jobs: int | None = None,
@@ -145,7 +144,7 @@ def reproduce_on(
         The trained convnet: a registered name or an encoder folder with five layers.
     """
     out, columns = Path(out), list(dict.fromkeys(columns))
-    _check(protocol)
+    check_protocol(protocol)
     if not columns:
         raise UsageError(wanted="a label column", got="none", fix="Name one with --target")
     if group is not None:
@@ -168,19 +167,10 @@ def reproduce_on(
     return _run(materials, out, protocol, jobs, seed, title, watch)
 
 
-def _check(protocol: str) -> None:
-    if protocol not in PROTOCOLS:
-        raise UsageError(
-            wanted=f"a protocol among {', '.join(PROTOCOLS)}",
-            got=repr(protocol),
-            fix="Choose one of these",
-        )
-
-
 def _run(
     materials: Sequence[Material],
     out: Path,
-    protocol: Protocol,
+    protocol: Asked,
     jobs: int | None,
     seed: int,
     title: str,
@@ -199,7 +189,7 @@ def _run(
     return Reproduction(targets=tuple(done), page=write(done, out, title=title))
 
 
-def _runs(runner: Runner, protocol: Protocol) -> dict[str, Run]:
+def _runs(runner: Runner, protocol: Asked) -> dict[str, Run]:
     """All runs of one target, in the order in which the page explains them."""
     runs: dict[str, Run] = {}
     if protocol in ("paper", "both"):

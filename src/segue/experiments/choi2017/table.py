@@ -7,7 +7,7 @@ import io
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from segue.experiments.choi2017.runs import (
     Scored,
 )
 from segue.experiments.choi2017.tasks import MFCC
+from segue.experiments.rows import TableRow
 
 TOLERANCE = 0.0005  # the third decimal
 PUBLISHED = (
@@ -35,25 +36,6 @@ REDRAWN = (
     "another share is learned from"
 )
 KEY_ROWS = (ALL, "5", MFCC, f"{MFCC}+{ALL}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TableRow:
-    """One cell of the table: the stable columns of ``choi2017.csv``.
-
-    ``theirs`` and ``difference`` are None where the authors published nothing.
-    """
-
-    task: str
-    features: str
-    metric: str
-    ours: float
-    theirs: float | None
-    difference: float | None
-    protocol: str
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -157,7 +157,13 @@ def _accuracies(done: Sequence[Done], protocol: Protocol) -> Section:
             " SVM and MLP see each track's mean window, block-level features its blocks; settings "
             "are chosen on inner folds. They are tried under the strictest protocol only."
         )
-    return Section(f"Table 4: all labels ({protocol})", [words, Table(header, rows, "")])
+    notes = [
+        f"{one.name}: {note}."
+        for one in _with(done, protocol)
+        for note in one.scored[protocol].notes
+    ]
+    table = Table(header, rows, "")
+    return Section(f"Table 4: all labels ({protocol})", [words, table, *notes])
 
 
 def _accuracy_row(
@@ -279,7 +285,9 @@ def _precision_row(done: Done, scored: Scored, distance: str) -> list[str | Cell
         theirs = paper.precision.get(name) if paper and distance == "l1" else None
         detail = "" if theirs is None else f"paper {theirs:.2f}"
         row.append(Cell(f"{one.mean:.3f} ± {one.se:.3f}", detail=detail, strong=one.mean == best))
-    return [*row, str(next(iter(near.values())).queries)]
+    asked = next(iter(near.values()))
+    left = f" ({asked.undefined} without ten others)" if asked.undefined else ""
+    return [*row, f"{asked.queries}{left}"]
 
 
 def _classes(classes: Classes) -> Section:

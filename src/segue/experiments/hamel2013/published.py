@@ -28,9 +28,7 @@ class PaperSet:
     name : str
         As the paper's tables call it.
     registered : str
-        As `segue data list` does.
-    folder : str
-        Where it lies below the root that `--data` names.
+        As `segue data list` does, and its folder below the root that `--data` names.
     column : str
         Its labels.
     excerpts, classes : int
@@ -48,11 +46,6 @@ class PaperSet:
     classes: int
     accuracy: Mapping[str, tuple[float, float]]
     precision: Mapping[str, float]
-
-    @property
-    def folder(self) -> str:
-        """Where it lies below the root."""
-        return self.registered
 
 
 def _scores(*values: tuple[float, float]) -> dict[str, tuple[float, float]]:

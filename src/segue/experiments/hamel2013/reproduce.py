@@ -7,7 +7,6 @@ import io
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -19,7 +18,8 @@ from segue.experiments.hamel2013.published import FOLDS, TITLE
 from segue.experiments.hamel2013.scores import HEADS, Material, Protocol, Scored, Scorer
 from segue.experiments.hamel2013.sets import GenreSet, Sets
 from segue.experiments.hamel2013.spaces import Teacher, blocks_of, spaces_for, windows_of
-from segue.experiments.hamel2013.table import Done, TableRow, findings, table_rows, to_csv
+from segue.experiments.hamel2013.table import Done, ScoreRow, findings, table_rows, to_csv
+from segue.experiments.protocols import Asked, check_protocol
 from segue.extraction import available_cpus
 from segue.files import write_atomically
 from segue.report import markdown_sections, write_page, write_plots
@@ -28,7 +28,6 @@ from segue.training.warp.settings import WarpSettings
 from segue.workflows.joint import SETTINGS, SHARE
 from segue.workflows.jointsets import read_sources
 
-Asked = Literal["paper", "corrected", "both"]
 PROTOCOLS: tuple[Protocol, ...] = ("paper", "corrected")
 
 
@@ -50,7 +49,7 @@ class Reproduction:
     page: Path
 
     @property
-    def rows(self) -> list[TableRow]:
+    def rows(self) -> list[ScoreRow]:
         """All rows of ``hamel2013.csv``."""
         return [row for one in self.targets for row in table_rows(one)]
 
@@ -124,12 +123,7 @@ def reproduce(
 
 def _check(sets: Sets, protocol: str, heads: tuple[str, ...], settings: Settings) -> None:
     """Refuse now what would else be found out after the hours of the embeddings."""
-    if protocol not in (*PROTOCOLS, "both"):
-        raise UsageError(
-            wanted="a protocol among paper, corrected, both",
-            got=repr(protocol),
-            fix="Choose one of these",
-        )
+    check_protocol(protocol)
     for head in heads:
         make_head(head, "classification", n_features=1)
     if protocol == "corrected" and all(one.groups is None for one in sets.genres):

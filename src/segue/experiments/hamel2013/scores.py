@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -121,10 +121,6 @@ class Scored:
     chance_precision: float
     notes: tuple[str, ...] = ()
 
-    def full(self, features: str) -> FewLabelPoint:
-        """Accuracy with all labels: a cell of Table 4."""
-        return next(one for one in self.curve if one.features == features and one.per_class is None)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Cut:
@@ -231,10 +227,7 @@ class Scorer:
 def _named(rows: Sequence[FewLabelRow], head: str) -> list[FewLabelPoint]:
     """Points named by space and classifier."""
     points = few_label_points(rows, base=BASE)
-    return [
-        FewLabelPoint(**{**asdict(point), "features": f"{point.features}, {head}"})
-        for point in points
-    ]
+    return [replace(point, features=f"{point.features}, {head}") for point in points]
 
 
 def precisions(material: Material, groups: NDArray[np.str_] | None) -> list[Precision]:

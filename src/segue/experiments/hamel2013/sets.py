@@ -148,13 +148,13 @@ def distributed_sets(root: Path) -> Sets:
         Fewer than two genre sets.
     LayoutError, ManifestError
     """
-    there = [one for one in (*GENRE_SETS, TAG_SET) if (root / one.folder).is_dir()]
+    there = [one for one in (*GENRE_SETS, TAG_SET) if (root / one.registered).is_dir()]
     absent = [one for one in (*GENRE_SETS, TAG_SET) if one not in there]
     if sum(one is not TAG_SET for one in there) < 2:
-        folders = ", ".join(one.folder for one in (*GENRE_SETS, TAG_SET))
+        folders = ", ".join(one.registered for one in (*GENRE_SETS, TAG_SET))
         raise UsageError(
             wanted=f"data sets in folders named {folders}, two with genres at least",
-            got=", ".join(one.folder for one in there) or "none of them",
+            got=", ".join(one.registered for one in there) or "none of them",
             fix="Unpack or link them there, or name manifests with --genres and --tags",
             source=root,
         )
@@ -174,7 +174,7 @@ def distributed_sets(root: Path) -> Sets:
 
 def _distributed(root: Path, one: PaperSet) -> Source:
     known = dataset(one.registered)
-    manifest = known.read(root / one.folder)
+    manifest = known.read(root / one.registered)
     group = known.group if known.group in manifest.columns else None
     return Source(name=one.name, manifest=manifest, column=one.column, group=group)
 

@@ -157,8 +157,7 @@ def spaces_for(target: GenreSet, sets: Sets, teacher: Teacher) -> list[Space]:
     """Base, genre embedding of the other genre sets, tag embedding of the first free tag set.
 
     A data set that shares a file with the target, wherever it lies, never teaches a space for it.
-    Where there is an
-    embedding, its untrained map is a control: as wide, and nothing in it was learned.
+    Where there is an embedding, its untrained map is a control: as wide, nothing in it learned.
     """
     spaces = [Space(name=BASE)]
     others = [

@@ -6,12 +6,12 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from segue.evaluation.few_labels import FewLabelPoint
 from segue.experiments.hamel2013.published import BASE, FOLDS, GENRE, TAG
 from segue.experiments.hamel2013.scores import Material, Protocol, Scored
+from segue.experiments.rows import TableRow
 
 SHARED = math.sqrt(1 + FOLDS / (FOLDS - 1))
 """What the error over folds is multiplied with, since their training parts overlap (Nadeau and
@@ -35,27 +35,16 @@ class Done:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TableRow:
-    """One number: the stable columns of ``hamel2013.csv`` and its error."""
+class ScoreRow(TableRow):
+    """One number of ``hamel2013.csv``, with its standard error."""
 
-    task: str
-    features: str
-    metric: str
-    ours: float
-    theirs: float | None
-    difference: float | None
-    protocol: str
     se: float
 
-    def as_dict(self) -> dict[str, Any]:
-        """For CSV and JSON."""
-        return asdict(self)
 
-
-def table_rows(done: Done) -> list[TableRow]:
+def table_rows(done: Done) -> list[ScoreRow]:
     """Tables 4 and 5, further heads and Figure 3 of one target."""
     paper = done.material.target.paper
-    rows: list[TableRow] = []
+    rows: list[ScoreRow] = []
     for protocol, scored in done.scored.items():
         for points, head in ((scored.curve, ""), (scored.ridge, ", RIDGE"), (scored.heads, "")):
             for point in points:
@@ -81,9 +70,9 @@ def _row(
     ours: float,
     se: float,
     theirs: float | None,
-) -> TableRow:
+) -> ScoreRow:
     difference = None if theirs is None else ours - theirs
-    return TableRow(
+    return ScoreRow(
         task=done.name,
         features=features,
         metric=metric,
@@ -95,10 +84,10 @@ def _row(
     )
 
 
-def to_csv(rows: Iterable[TableRow]) -> bytes:
+def to_csv(rows: Iterable[ScoreRow]) -> bytes:
     """``hamel2013.csv``."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(TableRow.__dataclass_fields__), lineterminator="\n")
+    writer = csv.DictWriter(text, list(ScoreRow.__dataclass_fields__), lineterminator="\n")
     writer.writeheader()
     for row in rows:
         facts = row.as_dict()
