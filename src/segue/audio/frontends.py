@@ -26,6 +26,16 @@ PRESETS: Final[dict[str, FrontEndSpec]] = {
     "choi2017": FrontEndSpec(rate=12000, n_fft=512, hop=256, n_mels=96, floor_db=-80.0),
     # 128 mel bands, 46 ms frames, half overlap, dB (Kim et al. 2018, section 4)
     "kim2018": FrontEndSpec(rate=22050, n_fft=1024, hop=512, n_mels=128),
+    # Of these bands, what Kim et al. 2018 build words from (Table 1: 25 numbers a frame)
+    "kim2018-mfcc": FrontEndSpec(
+        rate=22050,
+        n_fft=1024,
+        hop=512,
+        n_mels=128,
+        floor_db=-80.0,
+        floor_from="clip",
+        n_mfcc=25,
+    ),
     # Choi's baseline: 20 MFCC with the defaults of librosa at 12 kHz
     "mfcc": FrontEndSpec(
         rate=12000, n_fft=2048, hop=512, n_mels=128, floor_db=-80.0, floor_from="clip", n_mfcc=20

@@ -36,6 +36,9 @@ class GradientLearner(Generic[B]):
         Learning rate, precision and seed are used.
     world : World, optional
         The processes that share a batch; by default this one alone.
+    partly : bool
+        Whether a step may use a part of the network alone; the rest stays as it is, Adam's memory
+        of it too.
 
     Examples
     --------
@@ -50,11 +53,17 @@ class GradientLearner(Generic[B]):
     """
 
     def __init__(
-        self, network: nn.Module, lesson: Loss[B], settings: Settings, world: World | None = None
+        self,
+        network: nn.Module,
+        lesson: Loss[B],
+        settings: Settings,
+        world: World | None = None,
+        *,
+        partly: bool = False,
     ) -> None:
         self.world = world or World()
         self.network = self.world.prepare(network)
-        self.spread = self.world.spread(self.network)
+        self.spread = self.world.spread(self.network, partly=partly)
         self.lesson = lesson
         self.settings = settings
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)

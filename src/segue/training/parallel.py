@@ -52,12 +52,15 @@ class World:
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         return network.to(self.device)
 
-    def spread(self, network: nn.Module) -> nn.Module:
-        """The network, wrapped so that gradients are averaged over the processes."""
+    def spread(self, network: nn.Module, *, partly: bool = False) -> nn.Module:
+        """The network, wrapped so that gradients are averaged over the processes.
+
+        ``partly`` says that a step may use a part of the network alone, the same in all processes.
+        """
         if self.size == 1:
             return network
         devices = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(network, device_ids=devices)
+        return DistributedDataParallel(network, device_ids=devices, find_unused_parameters=partly)
 
     def agree(self, network: nn.Module) -> None:
         """Give every process the first one's running averages."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,12 +17,12 @@ from segue.card import FrontEndSpec
 from segue.encoders.convnet import MAPS, ConvNet
 from segue.errors import SegueError, UsageError
 from segue.seeds import generator
+from segue.training.ahead import ahead
 from segue.training.parallel import World, full_float32
 from segue.training.samples import PEAK, Clip
 
 Scores = NDArray[np.float32]
 Measure = Callable[[NDArray[np.float32], Scores], Mapping[str, float]]
-T = TypeVar("T")
 
 SPREAD_DB = 40.0
 """How far above their median a training clip's loudest band may be: quiet and loud music lie well
@@ -287,7 +285,7 @@ class TaggingLesson:
             begins = (places[mine][:: self.world.size] * (spare + 1)).astype(int)
             return _samples(clips, self.size, begins.tolist(), self.labels[rows])
 
-        return _ahead(read, range(skip, self.steps), self.readers)
+        return ahead(read, range(skip, self.steps), self.readers)
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         """Binary cross-entropy, mean over clips and tags, in float32."""
@@ -338,7 +336,7 @@ class TaggingLesson:
 
         network.eval()
         with torch.inference_mode(), full_float32():
-            batches = _ahead(read, begins, self.readers)
+            batches = ahead(read, begins, self.readers)
             for begin, batch in zip(begins, batches, strict=True):
                 frames = self.front_end(batch.on(world.device))
                 self._check_heard(frames, rows[begin : begin + AT_ONCE])
@@ -352,19 +350,3 @@ class TaggingLesson:
         for row, finite in zip(rows, heard, strict=True):
             if not finite:
                 raise _no_scale(self.clips[row])
-
-
-def _ahead(read: Callable[[int], T], numbers: Sequence[int], threads: int) -> Iterator[T]:
-    """``read`` of every number in order, a few of them in advance."""
-    with ThreadPoolExecutor(max(1, threads)) as pool:
-        coming: deque[Future[T]] = deque()
-        try:
-            for number in numbers:
-                coming.append(pool.submit(read, number))
-                if len(coming) > threads:
-                    yield coming.popleft().result()
-            while coming:
-                yield coming.popleft().result()
-        finally:
-            for future in coming:
-                future.cancel()
