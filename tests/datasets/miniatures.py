@@ -222,6 +222,48 @@ def unique(root: Path) -> None:
     put(root, "soul_rnb/one.mp3", "soul_rnb/two.mp3", "wort/one.mp3")
 
 
+FMA_HEADER = """,album,album,artist,artist,artist,set,set,track,track,track,track
+,id,title,bio,id,name,split,subset,genre_top,genres,genres_all,title
+track_id,,,,,,,,,,,
+"""
+FMA_TRACKS = {
+    2: '1,AWOL,"<p>One,\ntwo</p>",1,AWOL,training,small,Hip-Hop,[21],"[21, 2]",Food',
+    134: "1,AWOL,,9,AWOL,validation,medium,Rock,[12],[12],Street Music",
+    139: '58,Dark; Star,,52,Ann,test,large,,"[12, 38]","[12, 38]",A Way',
+    98565: "70,Left,,60,Bob,training,small,Hip-Hop,[21],[21],Cut away",
+    140: "-1,,,53,Ann,test,small,International,[2],[2],Queen",
+}
+FMA_GENRES = """genre_id,#tracks,parent,title,top_level
+2,3,0,International,2
+12,2,0,Rock,12
+21,2,0,Hip-Hop,21
+38,1,0,Experimental,38
+"""
+FMA_OF = {"small": (2, 140, 98565), "medium": (2, 134, 140, 98565)}
+
+
+def fma(root: Path) -> None:
+    """Rows not in the order of their numbers, and clips of every subset."""
+    rows = "".join(f"{track},{row}\n" for track, row in FMA_TRACKS.items())
+    write(root, "fma_metadata/tracks.csv", FMA_HEADER + rows)
+    write(root, "fma_metadata/genres.csv", FMA_GENRES)
+    for subset in ("small", "medium", "large", "full"):
+        tracks = FMA_OF.get(subset, FMA_TRACKS)
+        put(root, *(f"fma_{subset}/{one // 1000:03d}/{one:06d}.mp3" for one in tracks))
+        put(root, f"fma_{subset}/README.txt")
+
+
+def fma_miniature(subset: str, *, train: int, valid: int, test: int) -> Miniature:
+    sides = {"train": train, "valid": valid, "test": test}
+    return Miniature(
+        f"fma-{subset}",
+        fma,
+        Counts(sum(sides.values()), {"split": {side: n for side, n in sides.items() if n}}),
+        ("fma_metadata/tracks.csv", "fma_metadata/genres.csv"),
+        ("fma_metadata/tracks.csv", "98565"),
+    )
+
+
 MINIATURES = (
     Miniature(
         "extended-ballroom",
@@ -289,4 +331,8 @@ MINIATURES = (
         listed=False,
     ),
     Miniature("unique", unique, Counts(3, {"genre": {"soul_rnb": 2, "wort": 1}}), listed=False),
+    fma_miniature("small", train=1, valid=0, test=1),
+    fma_miniature("medium", train=1, valid=1, test=1),
+    fma_miniature("large", train=1, valid=1, test=2),
+    fma_miniature("full", train=2, valid=1, test=2),
 )

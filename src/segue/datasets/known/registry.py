@@ -6,6 +6,7 @@ from segue.datasets.known import (
     artists1517,
     emomusic,
     extended_ballroom,
+    fma,
     gtzan_genre,
     gtzan_speechmusic,
     homburg,
@@ -32,6 +33,7 @@ DATASETS: tuple[KnownDataset, ...] = (
     artists1517.DATASET,
     homburg.DATASET,
     unique.DATASET,
+    *fma.DATASETS,
 )
 
 
