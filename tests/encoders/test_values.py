@@ -233,7 +233,9 @@ def test_random_network_is_fixed_by_its_seed() -> None:
 
 
 def test_unknown_names_layers_devices() -> None:
-    with pytest.raises(UsageError, match=r"melstats, melblocks, random-convnet, .*got 'x'"):
+    with pytest.raises(
+        UsageError, match=r"melstats, melblocks, descriptors, random-convnet, .*got 'x'"
+    ):
         encoder("x")
     with pytest.raises(UsageError, match="layers given once"):
         encoder("random-convnet@1", layers=[2])

@@ -169,6 +169,37 @@ def mirror(samples: Tensor, margin: int) -> Tensor:
     return samples[:, torch.minimum(place, period - place)]
 
 
+def power_spectrum(samples: Tensor, window: Tensor, hop: int, *, mirrored: bool = False) -> Tensor:
+    """Power spectra (batch, 1 + n // hop, n_fft // 2 + 1) of samples (batch, n).
+
+    Frames are centred: ``n_fft // 2`` zeros, or the mirrored signal, stand before and after it.
+
+    Parameters
+    ----------
+    samples : (batch, n) tensor
+    window : (n_fft,) tensor
+    hop : int
+        Samples.
+    mirrored : bool
+
+    Examples
+    --------
+    >>> power_spectrum(torch.zeros(1, 1000), torch.hann_window(256), 128).shape
+    torch.Size([1, 8, 129])
+    """
+    n_fft = len(window)
+    spectrum = torch.stft(
+        mirror(samples, n_fft // 2) if mirrored else samples,
+        n_fft,
+        hop,
+        window=window,
+        center=not mirrored,
+        pad_mode="constant",
+        return_complex=True,
+    )
+    return (spectrum.real.square() + spectrum.imag.square()).transpose(1, 2)
+
+
 class FrontEnd(nn.Module):
     """Samples (batch, n) to frames (batch, 1 + n // hop, bins), as the spec says.
 
@@ -200,20 +231,10 @@ class FrontEnd(nn.Module):
     def forward(self, samples: Tensor) -> Tensor:
         """Frames (batch, t, bins) of samples (batch, n)."""
         spec = self.spec
-        mirrored = spec.pad == "reflect"
-        spectrum = torch.stft(
-            mirror(samples, spec.n_fft // 2) if mirrored else samples,
-            spec.n_fft,
-            spec.hop,
-            window=self.window,
-            center=not mirrored,
-            pad_mode="constant",
-            return_complex=True,
-        )
-        magnitude = spectrum.real.square() + spectrum.imag.square()
+        magnitude = power_spectrum(samples, self.window, spec.hop, mirrored=spec.pad == "reflect")
         if spec.power != 2.0:
             magnitude = magnitude.pow(spec.power / 2.0)
-        level = self.compress(magnitude.transpose(1, 2) @ self.filters)
+        level = self.compress(magnitude @ self.filters)
         return level if self.dct is None else level @ self.dct
 
     def compress(self, mel: Tensor) -> Tensor:

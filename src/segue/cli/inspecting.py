@@ -39,6 +39,8 @@ def list_models(json: options.Json = False) -> None:
     for known in ENCODERS:
         here = (weights_folder() / f"{known.name}.safetensors").is_file()
         state = ("pulled" if here else "pull first") if known.weights else "built in"
+        if known.extra:
+            state = f"needs segue[{known.extra}]"
         layers = "".join(map(str, known.layers))
         rows.append(
             {"name": known.name, "layers": layers, "weights": state, "summary": known.summary}

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from segue.encoders.calibrated import choi2017_msd, random_convnet
 from segue.encoders.convnet import LAYERS
+from segue.encoders.descriptors import DescriptorEncoder
+from segue.encoders.essentia import EXTRA, EssentiaEncoder
 from segue.encoders.folders import (
     EncoderFolder,
     added,
@@ -34,7 +36,8 @@ class Entry:
     """One registered encoder.
 
     ``build`` takes the keywords ``chunks`` and ``device``, and ``layers`` where the encoder has
-    layers. ``weights`` says whether something must be pulled first.
+    layers. ``weights`` says whether something must be pulled first, ``extra`` which optional part
+    of segue must be installed.
     """
 
     name: str
@@ -42,12 +45,14 @@ class Entry:
     build: Build
     layers: tuple[int, ...] = ()
     weights: bool = False
+    extra: str = ""
 
 
 ENCODERS: tuple[Entry, ...] = (
     Entry("mfcc", "20 MFCC with differences, mean and deviation (120)", MfccEncoder),
     Entry("melstats", "Hamel 2013: statistics of 200 log-mel bands (800)", MelStatsEncoder),
     Entry("melblocks", "Block-level patterns of 200 log-mel bands (5125)", MelBlocksEncoder),
+    Entry("descriptors", "Spectrum, timbre, pitch, rhythm, loudness (439)", DescriptorEncoder),
     Entry("random-convnet", "Choi 2017's convnet, untrained (32 a layer)", random_convnet, LAYERS),
     Entry(
         "choi2017-msd",
@@ -63,6 +68,12 @@ ENCODERS: tuple[Entry, ...] = (
         LAYERS,
     ),
     *(Entry(one.name, one.summary, one.build, one.layers, weights=True) for one in TAGGERS),
+    Entry(
+        "essentia",
+        f"Essentia's music extractor (4337); needs pip install 'segue[{EXTRA}]' (AGPL-3.0)",
+        EssentiaEncoder,
+        extra=EXTRA,
+    ),
 )
 
 
