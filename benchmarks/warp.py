@@ -47,12 +47,13 @@ from segue.extraction.frames import extract_frames, frame_recipe
 from segue.extraction.worker import file_facts
 from segue.seeds import generator
 from segue.store import FrameTable
+from segue.training.clips import Clips, moments
 from segue.training.warp.learner import Step, WarpLearner
 from segue.training.warp.lesson import STRETCH, Source, WarpLesson
 from segue.training.warp.network import JointEmbedding, new_embedding
 from segue.training.warp.sampling import LabelSet
 from segue.training.warp.settings import WarpSettings
-from segue.training.warp.stream import Clips, Stream, moments
+from segue.training.warp.stream import Stream
 from segue.training.warp.validation import Holdout
 
 BATCH, DIMENSIONS, WIDTH, LABELS = 100, 100, 200, 160

@@ -199,6 +199,8 @@ from segue.cli import (  # noqa: E402
     embedding,  # noqa: F401
     inspecting,  # noqa: F401
     learning,  # noqa: F401
+    networks,  # noqa: F401
     reproducing,  # noqa: F401
     searching,  # noqa: F401
+    targets,  # noqa: F401
 )

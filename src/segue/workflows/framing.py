@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.datasets import Manifest
+from segue.card import canonical_json
+from segue.datasets import Manifest, Track
 from segue.extraction.frames import FrameMaker, FrameRecipe, extract_frames
 from segue.extraction.worker import file_facts
 from segue.store import Failure, FrameTable
@@ -67,3 +70,14 @@ def frame(
     found = table.find([file_facts(track) for track in manifest.tracks()])
     rows = np.array([row for row, there in enumerate(found) if there is not None], np.int64)
     return Framed([one for one in found if one is not None], rows, report.failures)
+
+
+def files_digest(tracks: Iterable[Track]) -> tuple[str, bool]:
+    """SHA-256 over place, size and time of all files, and whether all of them are there."""
+    state, there = hashlib.sha256(), True
+    for track in tracks:
+        facts = file_facts(track)
+        there = there and facts.exists
+        row = [*facts.place, facts.bytes, facts.mtime_ns]
+        state.update(f"{canonical_json(row)}\n".encode())
+    return state.hexdigest(), there

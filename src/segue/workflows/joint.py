@@ -21,6 +21,7 @@ from segue.extraction.frames import FrameRecipe, frame_recipe
 from segue.store import FrameTable
 from segue.store.rows import Stored
 from segue.training.claim import CHECKPOINT, WORK, check_audio, claim, read_run, release, write_run
+from segue.training.clips import Clips, moments
 from segue.training.loop import Point, Settings, Watch, train
 from segue.training.parallel import World
 from segue.training.warp.learner import WarpLearner
@@ -28,7 +29,7 @@ from segue.training.warp.lesson import Source as Turn
 from segue.training.warp.lesson import WarpLesson
 from segue.training.warp.network import JointEmbedding, extended, new_embedding
 from segue.training.warp.settings import WarpSettings
-from segue.training.warp.stream import Clips, Stream, moments
+from segue.training.warp.stream import Stream
 from segue.training.warp.validation import Holdout
 from segue.workflows.framing import frame
 from segue.workflows.jointfolder import MEL, Embedding, open_embedding

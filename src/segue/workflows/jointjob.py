@@ -11,9 +11,9 @@ from typing import Any
 from segue.card import EncoderCard, canonical_json
 from segue.encoders.joint import CITATION, EXCERPT, FRONT_END, JointSpec, tags_of
 from segue.extraction.frames import FrameMaker, FrameRecipe
-from segue.extraction.worker import file_facts
 from segue.training.loop import Settings
 from segue.training.warp.settings import WarpSettings
+from segue.workflows.framing import files_digest
 from segue.workflows.jointfolder import Embedding
 from segue.workflows.jointsets import Taught, listed
 from segue.workflows.sourcetask import Origin
@@ -83,9 +83,9 @@ class Job:
             settings=spec.settings(),
             description=f"Joint embedding (WARP) of {what}, {shape}{spec.dimensions} dimensions, "
             f"learned with {len(self.tags)} labels of {listed(names)}",
-            licence=_joined(self.origin.licence, [one.licence for one in below]),
+            licence=joined(self.origin.licence, [one.licence for one in below]),
             commercial=self.origin.commercial and all(one.commercial for one in below),
-            training_data=_joined(self._learned_from(), [one.training_data for one in below]),
+            training_data=joined(self._learned_from(), [one.training_data for one in below]),
             citation=CITATION,
         )
 
@@ -113,14 +113,7 @@ class Job:
 
     def files(self) -> tuple[str, bool]:
         """SHA-256 over place, size and time of all files, and whether all of them are there."""
-        state, there = hashlib.sha256(), True
-        for one in self.taught:
-            for track in one.manifest.tracks():
-                facts = file_facts(track)
-                there = there and facts.exists
-                row = [*facts.place, facts.bytes, facts.mtime_ns]
-                state.update(f"{canonical_json(row)}\n".encode())
-        return state.hexdigest(), there
+        return files_digest(track for one in self.taught for track in one.manifest.tracks())
 
     def digest(self) -> str:
         """SHA-256 over tracks, stretches, labels and groups, row by row."""
@@ -134,12 +127,12 @@ class Job:
         return state.hexdigest()
 
 
-def _joined(own: str, below: Sequence[str]) -> str:
+def joined(own: str, below: Sequence[str]) -> str:
     """What is said here and of everything it is built on, each once.
 
     Examples
     --------
-    >>> _joined("not stated", ["CC BY-NC 4.0"]), _joined("MIT", ["MIT"]), _joined("MIT", ["ISC"])
+    >>> joined("not stated", ["CC BY-NC 4.0"]), joined("MIT", ["MIT"]), joined("MIT", ["ISC"])
     ('CC BY-NC 4.0', 'MIT', 'MIT; built on: ISC')
     """
     others = [one for one in dict.fromkeys(below) if one not in (*UNSTATED, own)]

@@ -19,7 +19,8 @@ from segue.errors import SegueError, StoreError, UsageError
 from segue.extraction import extract_frames, frame_recipe
 from segue.store import FileFacts, FrameKind, FrameTable, Row
 from segue.store import frames as store_frames
-from segue.training.warp.stream import Clips, Stream, moments
+from segue.training.clips import Clips, moments
+from segue.training.warp.stream import Stream
 
 WIDTH = 5
 LENGTHS = [130, 1, 64, 65, 300, 7, 63, 128, 200]  # 958 frames; some shorter than a passage
@@ -271,7 +272,8 @@ import sys
 from pathlib import Path
 import numpy as np
 from segue.store import FrameTable
-from segue.training.warp.stream import Clips, Stream, moments
+from segue.training.clips import Clips, moments
+from segue.training.warp.stream import Stream
 
 def anonymous():
     lines = Path("/proc/self/status").read_text().splitlines()

@@ -14,12 +14,13 @@ from segue.encoders.joint import JointSpec
 from segue.errors import SegueError, UsageError
 from segue.store import FileFacts, FrameKind, FrameTable, Row
 from segue.training import loop
+from segue.training.clips import Clips, moments
 from segue.training.loop import Settings, Trained, train
 from segue.training.warp.learner import Step, WarpLearner
 from segue.training.warp.lesson import Source, WarpLesson
 from segue.training.warp.network import new_embedding
 from segue.training.warp.settings import WarpSettings
-from segue.training.warp.stream import Clips, Stream, moments
+from segue.training.warp.stream import Stream
 from segue.training.warp.validation import Holdout
 
 SIZES = (4, 7)

@@ -23,11 +23,11 @@ from segue.experiments.hamel2013.published import BASE, GENRE, RANDOM, TAG
 from segue.experiments.hamel2013.sets import GenreSet, Sets, shared_artists, shares_files
 from segue.extraction.frames import frame_recipe
 from segue.store import FrameTable
+from segue.training.clips import Clips
 from segue.training.loop import Settings, Watch
 from segue.training.warp.network import memory, new_embedding
 from segue.training.warp.rows import into_ball
 from segue.training.warp.settings import WarpSettings
-from segue.training.warp.stream import Clips
 from segue.workflows.framing import frame
 from segue.workflows.joint import SETTINGS, pretrain_warp
 from segue.workflows.jointfolder import MEL

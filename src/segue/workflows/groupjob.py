@@ -1,0 +1,104 @@
+"""What one run of ``artist_groups`` was asked for, and what identifies it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segue.card import canonical_json
+from segue.datasets import Manifest
+from segue.errors import UsageError
+from segue.extraction.worker import file_facts
+from segue.targets.settings import FactorSettings
+from segue.workflows.grouping import read_groups
+from segue.workflows.groupkinds import Kind, kind_recipe, label_words
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Job:
+    """The arguments of a run, checked."""
+
+    manifest: Manifest
+    group: str
+    kind: Kind
+    out: Path
+    settings: FactorSettings
+    seconds: float | None
+    chunks: int | None
+    seeds: int
+    frames: Path
+    device: str
+    workers: int | None
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise UsageError(
+                wanted="one seed at least", got=f"--seeds {self.seeds}", fix="Raise it"
+            )
+
+    def arguments(self) -> dict[str, Any]:
+        """All that fixes the factors but the audio; a run goes on only where they are the same."""
+        return {
+            "tracks and groups": self._digest(),
+            "group": self.group,
+            "from": self.kind.asked,
+            "frames": self._frames(),
+            "seeds": self.seeds,
+            **{name.replace("_", "-"): value for name, value in self.settings.to_json().items()},
+        }
+
+    def _frames(self) -> str | None:
+        """What is heard: says front end or encoder, seconds, chunks."""
+        if self.kind.columns:
+            return None
+        return (
+            kind_recipe(self.kind, seconds=self.seconds, chunks=self.chunks, device=self.device)
+            .build()
+            .kind.digest
+        )
+
+    def _digest(self) -> str:
+        """SHA-256 over tracks, stretches, groups and labels, group by group."""
+        groups, state = read_groups(self.manifest, self.group), hashlib.sha256()
+        words = label_words(self.manifest, self.kind) if self.kind.columns else None
+        tracks = list(self.manifest.tracks())
+        for row, group in zip(groups.rows.tolist(), groups.group_of.tolist(), strict=True):
+            track = tracks[row]
+            place = [track.id, str(track.path.absolute()), track.start, track.duration]
+            line = [*place, groups.names[group], *(words[row] if words else ())]
+            state.update(f"{canonical_json(line)}\n".encode())
+        return state.hexdigest()
+
+    def files(self) -> tuple[str, bool]:
+        """SHA-256 over place, size and time of all files, and whether all of them are there."""
+        state, there = hashlib.sha256(), True
+        if self.kind.columns:
+            return state.hexdigest(), False  # no audio is opened: nothing to compare with
+        for track in self.manifest.tracks():
+            facts = file_facts(track)
+            there = there and facts.exists
+            state.update(
+                f"{canonical_json([*facts.place, facts.bytes, facts.mtime_ns])}\n".encode()
+            )
+        return state.hexdigest(), there
+
+    def check_files(self, run: Mapping[str, Any]) -> None:
+        """Refuse to give back what was learned from other audio than is there now.
+
+        Where files are gone there is nothing to compare with, and finished factors need none.
+
+        Raises
+        ------
+        UsageError
+        """
+        files, there = self.files()
+        if there and run.get("files") != files:
+            raise UsageError(
+                wanted="the audio that the finished factors in this folder were learned from",
+                got="files of another size or time of change",
+                fix="Restore these files, or learn anew in another folder with -o",
+                source=self.out,
+            )
