@@ -11,6 +11,7 @@ import pytest
 import soundfile
 import torch
 
+from dcnn_toys import random_dcnn
 from joint_toys import random_joint
 from segue.audio import Audio
 from segue.card import EncoderCard
@@ -25,21 +26,24 @@ from segue.store import FeatureTable
 TOLERANCE = 1e-5
 
 
-# the same network and front end as another of the list, with other weights; and the slowest one
+# the same network and front end as another of the list, with other weights; and the slowest ones
 OTHER_WEIGHTS = ("won2020-fcn-mtat", "won2020-fcn-jamendo", "musicnn-mtt", "vgg-mtt", "vgg-msd")
+SLOW = (*OTHER_WEIGHTS, "essentia")
 
 
-# added encoders: the architecture of a folder that the list has none of, in each of its shapes
+# added encoders: the architectures of folders that the list has none of, in each of their shapes
 JOINT = ("joint", "joint-hidden", "joint-of-mfcc")
+DCNN = {"dcnn-none": "none", "dcnn-first": "first", "dcnn-all": "all"}
 
 
 def subjects() -> list[object]:
     return [
         *(
-            pytest.param(known.name, marks=pytest.mark.long if known.name in OTHER_WEIGHTS else ())
+            pytest.param(known.name, marks=pytest.mark.long if known.name in SLOW else ())
             for known in ENCODERS
         ),
         *JOINT,
+        *DCNN,
     ]
 
 
@@ -57,8 +61,16 @@ def subject(
 ) -> Encoder:
     if request.param in JOINT:
         add_joint(request.param, tmp_path_factory.mktemp("joint"))
-    elif next(entry for entry in ENCODERS if entry.name == request.param).weights:
-        pull_model(request.param)
+    elif request.param in DCNN:
+        folder = tmp_path_factory.mktemp("dcnn") / request.param
+        add(random_dcnn(folder, name=request.param, sharing=DCNN[request.param]).path)
+    else:
+        known = next(entry for entry in ENCODERS if entry.name == request.param)
+        if known.extra:
+            reason = f"the extra segue[{known.extra}] is not installed"
+            pytest.importorskip(known.extra, reason=reason)
+        if known.weights:
+            pull_model(request.param)
     return encoder(request.param)
 
 
@@ -172,8 +184,8 @@ def test_all_chunks_are_the_mean_of_the_pieces(subject: Encoder, clips: list[Aud
 
 
 def test_another_rate_is_refused(subject: Encoder) -> None:
-    with pytest.raises(UsageError, match=rf"audio at {subject.card.rate} Hz.*got 44100 Hz"):
-        subject.features(Audio(np.zeros(44100, np.float32), 44100))
+    with pytest.raises(UsageError, match=rf"audio at {subject.card.rate} Hz.*got 48000 Hz"):
+        subject.features(Audio(np.zeros(48000, np.float32), 48000))
 
 
 def test_card_is_complete_and_survives_json(subject: Encoder) -> None:

@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from segue.card import EncoderCard
-from segue.encoders import convnet, joint
+from segue.encoders import convnet, dcnn, joint
 from segue.encoders.convnet import LAYERS, MAPS, ConvNet, ConvNetEncoder
+from segue.encoders.dcnn import DcnnSpec
 from segue.encoders.joint import JointSpec
 from segue.encoders.protocol import Encoder
 
@@ -113,6 +114,22 @@ def _joint(card: EncoderCard, tensors: Tensors, tags: tuple[str, ...], device: s
     return joint.joint_encoder(card, tensors, tags, device, base)
 
 
+def _dcnn_dim(card: EncoderCard, layers: tuple[int, ...]) -> int:
+    return DcnnSpec.of(card).dim
+
+
+def _dcnn_card(card: EncoderCard) -> EncoderCard:
+    spec = DcnnSpec.of(card)
+    return replace(
+        card,
+        layers=(),
+        dim=spec.dim,
+        settings=spec.settings(),
+        front_end=dcnn.FRONT_END,
+        excerpt=dcnn.EXCERPT,
+    )
+
+
 ARCHITECTURES: Mapping[str, Architecture] = {
     "convnet": Architecture(
         layers=LAYERS,
@@ -128,5 +145,13 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         shapes=joint.joint_shapes,
         build=_joint,
         said=(joint.LABELS,),
+    ),
+    "dcnn": Architecture(
+        layers=(),
+        dim=_dcnn_dim,
+        expected=_dcnn_card,
+        shapes=dcnn.dcnn_shapes,
+        build=dcnn.dcnn_encoder,
+        said=dcnn.SAID,
     ),
 }

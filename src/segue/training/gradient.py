@@ -39,6 +39,9 @@ class GradientLearner(Generic[B]):
     partly : bool
         Whether a step may use a part of the network alone; the rest stays as it is, Adam's memory
         of it too.
+    l2 : float
+        Weight of the squared norm of all weight matrices and kernels that a step uses, which is
+        added to what is followed, not to the loss that is told.
 
     Examples
     --------
@@ -60,13 +63,16 @@ class GradientLearner(Generic[B]):
         world: World | None = None,
         *,
         partly: bool = False,
+        l2: float = 0.0,
     ) -> None:
         self.world = world or World()
         self.network = self.world.prepare(network)
         self.spread = self.world.spread(self.network, partly=partly)
         self.lesson = lesson
         self.settings = settings
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
+        # fused: one pass over the parameters, a tenth of the time of torch's default on a CPU
+        groups = _groups(self.network, l2)
+        self.optimiser = torch.optim.Adam(groups, lr=settings.learning_rate, fused=True)
         # float16 has so little range that small gradients vanish unless the loss is scaled up
         self.scaler = torch.amp.GradScaler(
             self.world.device.type, enabled=settings.precision == "float16"
@@ -75,7 +81,9 @@ class GradientLearner(Generic[B]):
     def step(self, batch: B, *, epoch: int, step: int) -> float:
         """One step of the optimiser; the loss before it."""
         seed = derive(self.settings.seed, "step", epoch, step, self.world.rank)
-        torch.manual_seed(seed)
+        # torch.manual_seed would note it for all GPUs there might be: half a millisecond
+        on_cpu = self.world.device.type == "cpu"
+        (torch.default_generator.manual_seed if on_cpu else torch.manual_seed)(seed)
         self.spread.train()
         self.optimiser.zero_grad(set_to_none=True)
         precision, device = self.settings.precision, self.world.device
@@ -98,3 +106,14 @@ class GradientLearner(Generic[B]):
         """Go back to a checkpoint."""
         checkpoint.restore_optimiser(self.optimiser, tensors)
         self.scaler.load_state_dict(dict(facts["scaler"]))
+
+
+def _groups(network: nn.Module, l2: float) -> list[dict[str, Any]]:
+    """Parameters for the optimiser: the penalised apart, where there is a penalty."""
+    parameters = list(network.parameters())
+    if not l2:
+        return [{"params": parameters}]
+    # torch adds this times the weights to their gradient, which is that of half the squared norm
+    weights = [values for values in parameters if values.ndim > 1]
+    others = [values for values in parameters if values.ndim <= 1]
+    return [{"params": weights, "weight_decay": 2.0 * l2}, {"params": others}]
