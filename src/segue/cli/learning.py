@@ -97,8 +97,8 @@ def convnet(
                 epochs=epochs,
                 learning_rate=learning_rate,
                 patience=patience,
-                stop_on=_chosen(stop_on, ("auc", "ap", "loss"), "valid_"),
-                precision=cast("Precision", _chosen(precision, ("float32", "bfloat16", "float16"))),
+                stop_on=chosen(stop_on, ("auc", "ap", "loss"), "valid_"),
+                precision=cast("Precision", chosen(precision, ("float32", "bfloat16", "float16"))),
                 seed=seed,
             ),
             origin=Origin(
@@ -214,7 +214,7 @@ def warp(
                 epochs=epochs,
                 learning_rate=learning_rate,
                 patience=patience,
-                stop_on=_chosen(stop_on, ("map", "p1"), "valid_"),
+                stop_on=chosen(stop_on, ("map", "p1"), "valid_"),
                 seed=seed,
             ),
             share=valid_share,
@@ -271,10 +271,11 @@ def _show_joint(done: Joint, out: Path, *, json: bool) -> None:
     for note in facts["notes"]:
         say(note)
     reasons = [f"{one['source']}, line {one['line']}: {one['reason']}" for one in done.failures]
-    _say_end(facts, reasons, out)
+    say_end(facts, reasons, out)
 
 
-def _chosen(text: str, known: tuple[str, ...], lead: str = "") -> str:
+def chosen(text: str, known: tuple[str, ...], lead: str = "") -> str:
+    """One of some words, with what comes before it in a curve."""
     if text not in known:
         raise UsageError(wanted=" or ".join(known), got=repr(text), fix="Use one of these")
     return lead + text
@@ -308,10 +309,11 @@ def _show(done: Pretrained, out: Path, *, json: bool) -> None:
             say(f"left out: {count} {what}")
     if facts["undefined"]:
         say(f"undefined on the test tracks: {', '.join(facts['undefined'])}")
-    _say_end(facts, [f"line {one['line']}: {one['reason']}" for one in done.failures], out)
+    say_end(facts, [f"line {one['line']}: {one['reason']}" for one in done.failures], out)
 
 
-def _say_end(facts: Mapping[str, Any], reasons: Sequence[str], out: Path) -> None:
+def say_end(facts: Mapping[str, Any], reasons: Sequence[str], out: Path) -> None:
+    """Files that failed, the best epoch, where the page is, how the encoder is used."""
     for reason in reasons[:SHOWN]:
         say(f"  {reason}")
     say(f"best of {facts['epochs']} epochs: {facts['best_epoch']}; report: {out / 'report.html'}")

@@ -17,7 +17,11 @@ Point = Mapping[str, float]
 
 # columns of a curve have short names
 _METRICS = {"auc": "roc_auc", "ap": "average_precision"}
-_RANKING = {"map": "mean average precision", "p1": "precision at 1"}
+_RANKING = {
+    "map": "mean average precision",
+    "p1": "precision at 1",
+    "learned": "share learned",
+}
 
 
 def learning_plot(
