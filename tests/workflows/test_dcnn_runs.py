@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 
 from labelled_music import RATE, data_set, sound
 from segue.cli import app
+from segue.datasets import Manifest
 from segue.encoders import encoder
 from segue.errors import UsageError
 from segue.targets.factors import FactorSettings
@@ -26,7 +28,7 @@ from segue.training import checkpoint
 from segue.training.dcnn.settings import DcnnSettings
 from segue.training.loop import Settings
 from segue.workflows.dcnn import Networks, pretrain_dcnn
-from segue.workflows.dcnntargets import Asked
+from segue.workflows.dcnntargets import Asked, read_parts
 
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 SMALL = DcnnSettings(width=0.125, batch=8, sharing="first")
@@ -123,6 +125,7 @@ class TestWhatIsLearned:
 KILLED = """
 import os, signal, sys
 from segue.cli import app
+from segue.datasets import Manifest
 from segue.training import checkpoint, loop
 
 real, loop.SAVE_SECONDS = checkpoint.save, 0.0
@@ -176,6 +179,27 @@ class TestRuns:
         monkeypatch.setattr("segue.workflows.dcnntargets.learn_factors", never)
         assert learn(music, tmp_path / "out").encoder.card.dim == 96
 
+    def test_factors_of_other_arguments_are_learned_again(
+        self, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Else a run would be taught the factors of another's training part."""
+
+        def stop(*_: object, **__: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr("segue.workflows.dcnn.train", stop)
+            with pytest.raises(KeyboardInterrupt):
+                learn(music, tmp_path / "out")
+        asked = replace(ASKED, factors=FactorSettings(words=10, topics=4, seed=7))
+        settings = replace(SETTINGS, seed=1)
+        done = learn(music, tmp_path / "out", asked=asked, settings=settings)
+        clean = learn(music, tmp_path / "new" / "out", asked=asked, settings=settings)
+        for folder in (done, clean):
+            there = open_targets(folder.encoder.path / "targets" / "m")
+            assert (there.model.topics, there.model.words) == (4, 10)
+        assert done.curve[-1]["train_loss"] == clean.curve[-1]["train_loss"]
+
     def test_a_finished_run_is_read_back(
         self, music: Path, learned: Networks, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -225,6 +249,60 @@ class TestBadInput:
     def test_a_word_that_is_no_sharing(self, music: Path, tmp_path: Path) -> None:
         text = run([*command(music, tmp_path / "out"), "--sharing", "some"], code=2)
         assert "none, first, all" in " ".join(text.split())
+
+    def test_groups_that_are_the_classes_cannot_be_judged(self, tmp_path: Path) -> None:
+        path = data_set(tmp_path / "music", ["low", "mid", "high"], tracks=4)
+        arguments = ["pretrain", "dcnn", str(path), "--targets", "g", "--genre", "kind"]
+        arguments += ["--group", "kind", "-o", str(tmp_path / "out"), "--workers", "1"]
+        text = " ".join(run([*arguments, "--batch", "4"], code=2).split())
+        assert "another --group" in text
+        assert not (tmp_path / "out" / "run" / "run.json").exists()
+
+    def test_held_out_artists_without_labels_are_no_reason_to_stop(self, tmp_path: Path) -> None:
+        path = data_set(tmp_path / "music", ["low", "high"], tracks=8)
+        parts = read_parts(Manifest.read(path), ASKED, share=0.25, seed=0)
+        held = set(parts.rows[parts.valid].tolist())
+        lines = path.read_text().splitlines()
+        for row in held:
+            cells = lines[row + 1].split(",")
+            lines[row + 1] = ",".join([*cells[:3], "", cells[4]])
+        path.write_text("\n".join(lines) + "\n")
+        asked = replace(ASKED, targets=("g", "s"))
+        tasks = learn(path, tmp_path / "out", asked=asked).encoder.training["tasks"]
+        assert tasks["s"]["validation"] == 0 < tasks["g"]["validation"]
+
+    def test_networks_that_no_folder_could_hold_are_refused_before_training(
+        self, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def never(*_: object, **__: object) -> None:
+            raise AssertionError("too late")
+
+        monkeypatch.setattr("segue.workflows.dcnn.train", never)
+        with pytest.raises(UsageError, match="within its limit"):
+            learn(music, tmp_path / "out", dcnn=DcnnSettings(width=12.0, batch=4))
+
+    def test_what_labels_cannot_teach_is_said_before_audio_is_opened(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def never(*_: object, **__: object) -> None:
+            raise AssertionError("too late")
+
+        monkeypatch.setattr("segue.workflows.dcnn.frame", never)
+        path = data_set(tmp_path / "music", ["low"], tracks=8)
+        with pytest.raises(UsageError, match="two classes or more"):
+            learn(path, tmp_path / "out")
+
+    def test_folders_are_groups_where_there_is_no_such_column(self, tmp_path: Path) -> None:
+        for name in ("one", "two", "three", "four"):
+            data_set(tmp_path / "music" / name, ["low", "high"], tracks=2)
+        rows = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.wav"))
+        path = tmp_path / "tracks.csv"
+        path.write_text("path\n" + "\n".join(map(str, rows)) + "\n")
+        asked = Asked(targets=("m",), group="folder", factors=FactorSettings(words=20, topics=2))
+        done = learn(path, tmp_path / "out", asked=asked)
+        there = open_targets(done.encoder.path / "targets" / "m")
+        assert len(there.shares.names) == 3  # and one is held out
+        assert set(there.shares.names) < {f"music/{n}" for n in ("one", "two", "three", "four")}
 
     def test_audio_that_changed_since_is_refused(self, tmp_path: Path) -> None:
         path = data_set(tmp_path / "music", ["low", "high"], tracks=4)

@@ -150,7 +150,7 @@ def _show(done: Networks, out: Path, *, json: bool) -> None:
                 "card": encoder.card.digest,
                 "tags": list(encoder.tags),
                 **{key: facts[key] for key in ("scores", "tasks", "epochs", "best_epoch")},
-                **{key: facts[key] for key in ("seconds", "waited", "notes")},
+                **{key: facts[key] for key in ("seconds", "notes")},
                 "curve": done.curve,
                 "quarantined": len(done.failures),
                 "failures": list(done.failures),

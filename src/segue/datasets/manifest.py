@@ -125,6 +125,18 @@ class Manifest:
         table = self.table.take(pa.array(rows, pa.int64()))
         return Manifest(table, self.root, self.name, self.ignored)
 
+    def with_column(self, name: str, cells: Sequence[str]) -> Manifest:
+        """The same with a further column, one cell a track; one of that name is replaced.
+
+        Examples
+        --------
+        >>> Manifest.from_rows([{"path": "a.wav"}]).with_column("year", ["1969"]).column("year")
+        ['1969']
+        """
+        others = self.table.drop_columns([name]) if name in self.columns else self.table
+        table = others.append_column(name, pa.array(cells, pa.string()))
+        return Manifest(table, self.root, self.name, self.ignored)
+
     def groups(self, column: str) -> list[str]:
         """Group of each track; a track whose cell is empty is a group of its own.
 

@@ -143,6 +143,37 @@ def check_audio(
     )
 
 
+def check_files(
+    out: Path, run: Mapping[str, Any], files: tuple[str, bool], *, made: str = "encoder"
+) -> None:
+    """Refuse to give back what was learned from other audio than is there now.
+
+    Where files are gone there is nothing to compare with, and what is finished needs none.
+
+    Parameters
+    ----------
+    out : Path
+    run : mapping
+        With the digest of its ``files``.
+    files : (str, bool)
+        Digest of place, size and time of the files, and whether all of them are there.
+    made : str
+        What the folder holds.
+
+    Raises
+    ------
+    UsageError
+    """
+    digest, there = files
+    if there and run.get("files") != digest:
+        raise UsageError(
+            wanted=f"the audio that the finished {made} in this folder was learned from",
+            got="files of another size or time of change",
+            fix="Restore these files, or learn anew in another folder with -o",
+            source=out,
+        )
+
+
 def _listed(what: str, places: set[str]) -> str:
     more = ", ..." if len(places) > LISTED else ""
     return f"{len(places)} that {what}: {', '.join(sorted(places)[:LISTED])}{more}" * bool(places)

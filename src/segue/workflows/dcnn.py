@@ -13,15 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.card import canonical_json
-from segue.encoders.dcnn import MARK, Dcnn, dcnn_tensors
-from segue.encoders.folder_checks import check_tags, check_words
+from segue.encoders.dcnn import MARK, Dcnn, dcnn_shapes, dcnn_tensors
+from segue.encoders.folder_checks import check_size, check_tags, check_words
 from segue.encoders.folders import CURVE, FACTS, EncoderFolder, open_folder
 from segue.errors import SegueError, UsageError
 from segue.extraction.frames import FrameRecipe, frame_recipe
 from segue.store import FrameTable
 from segue.targets.factors import FactorModel
 from segue.targets.folder import open_targets, write_targets
-from segue.training.claim import CHECKPOINT, WORK, check_audio, claim, read_run, release, write_run
+from segue.training.claim import (
+    CHECKPOINT,
+    WORK,
+    check_audio,
+    check_files,
+    claim,
+    read_run,
+    release,
+    write_run,
+)
 from segue.training.clips import Clips
 from segue.training.dcnn.lesson import DcnnLesson, Task
 from segue.training.dcnn.network import band_units, new_dcnn
@@ -43,6 +52,7 @@ from segue.workflows.dcnntargets import (
 )
 from segue.workflows.embedding import Inputs, open_manifest
 from segue.workflows.framing import Framed, frame
+from segue.workflows.grouping import with_groups
 from segue.workflows.sourcetask import Origin, named_origin, read_curve, write_curve
 
 FRAMES, TARGETS = "frames", "targets"
@@ -121,7 +131,8 @@ def pretrain_dcnn(
         A request that cannot be carried out, or a folder of another run.
     WeightsError, StoreError, SegueError
     """
-    out, manifest, dcnn = Path(out), open_manifest(inputs), dcnn or DcnnSettings()
+    out, dcnn = Path(out), dcnn or DcnnSettings()
+    manifest = with_groups(open_manifest(inputs), asked.group)
     if settings.stop_on != "valid_loss":
         raise UsageError(wanted="valid_loss", got=settings.stop_on, fix="Stop on the loss")
     tasks = len(asked.targets)
@@ -148,7 +159,7 @@ def pretrain_dcnn(
         run = claim(out, job.arguments(world), world)
         try:
             if (out / FACTS).is_file():
-                _check_files(job, run)
+                check_files(out, run, job.files())
             else:
                 _learn(job, recipe, run, world, watch if world.main else None)
         except (SegueError, KeyboardInterrupt):
@@ -165,21 +176,6 @@ def pretrain_dcnn(
             curve=read_curve(out / CURVE),
             failures=tuple(read_run(out).get("failures", ())),
             main=world.main,
-        )
-
-
-def _check_files(job: Job, run: Mapping[str, Any]) -> None:
-    """Refuse to give back what was learned from other audio than is there now.
-
-    Where files are gone there is nothing to compare with, and a finished encoder needs none.
-    """
-    files, there = job.files()
-    if there and run.get("files") != files:
-        raise UsageError(
-            wanted="the audio that the finished encoder in this folder was learned from",
-            got="files of another size or time of change",
-            fix="Restore these files, or learn anew in another folder with -o",
-            source=job.out,
         )
 
 
@@ -202,6 +198,7 @@ def _learn(
     clips = Clips(table, framed.stored)
     tags = [f"{one.name}{MARK}{output}" for one in targets for output in one.outputs]
     check_tags(tags)
+    check_size(tags, dcnn_shapes(job.card(targets, 0), len(tags)))
     lesson = DcnnLesson(
         clips,
         [Task(one.name, one.shares[rows], one.known[rows]) for one in targets],
@@ -211,6 +208,7 @@ def _learn(
         seed=job.settings.seed,
         world=world,
     )
+    _check_judged(job, lesson)
     shift, scale = band_units(clips, np.flatnonzero(~valid))
     network = new_dcnn(job.spec(targets), shift=shift, scale=scale, seed=job.settings.seed)
     trained = train(
@@ -261,12 +259,26 @@ def _check_parts(job: Job, valid: NDArray[np.bool_], framed: Framed) -> None:
             )
 
 
+def _check_judged(job: Job, lesson: DcnnLesson) -> None:
+    """Refuse validation tracks of which none has a target: no epoch could be chosen by them."""
+    if not lesson.yardsticks:
+        raise UsageError(
+            wanted="validation tracks with a class, or groups with words, that training has, too",
+            got=f"none for {', '.join(job.asked.targets)}",
+            fix="Use more tracks, another --valid-share or --seed, or another --group: where "
+            "groups are the classes themselves, those held out are never learned",
+            source=job.manifest.name,
+        )
+
+
 def _targets(
     job: Job, parts: tuple[Rows, Rows], audio: str, world: World, watch: Watch | None
 ) -> list[Target]:
     """What is taught, in the order asked for."""
     hearing = Hearing(frames=job.frames, device=job.device, workers=job.workers)
     targets = []
+    begun_with = canonical_json([audio, job.arguments(world)])
+    run = hashlib.sha256(begun_with.encode()).hexdigest()
     for name in job.asked.targets:
         if name == GENRE:
             targets.append(genre_target(job.manifest, str(job.asked.genre), parts[0]))
@@ -274,8 +286,8 @@ def _targets(
         folder = job.out / WORK / TARGETS / name
         if not world.main:
             world.wait()
-        # what another audio gave is no target of this
-        known = _kept(folder, audio)
+        # what other audio or arguments gave is no target of this run
+        known = _kept(folder, run)
         target = factor_target(
             job.manifest,
             job.asked,
@@ -288,19 +300,19 @@ def _targets(
         )
         if world.main:
             if known is None and target.model and target.learned:
-                facts = {"audio": audio, "target": name, "notes": list(target.notes)}
+                facts = {"run": run, "target": name, "notes": list(target.notes)}
                 write_targets(folder, target.model, target.learned, facts)
             world.wait()
         targets.append(target)
     return targets
 
 
-def _kept(folder: Path, audio: str) -> FactorModel | None:
-    """The factors that this run learned before it was interrupted."""
+def _kept(folder: Path, run: str) -> FactorModel | None:
+    """The factors that this very run learned before it was interrupted."""
     if not (folder / "targets.json").is_file():
         return None
     there = open_targets(folder)
-    return there.model if there.facts.get("audio") == audio else None
+    return there.model if there.facts.get("run") == run else None
 
 
 def _failures(framed: Framed, targets: Sequence[Target]) -> list[dict[str, Any]]:

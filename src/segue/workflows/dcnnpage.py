@@ -52,7 +52,6 @@ def write_dcnn(
         "notes": notes,
         "settings": dict(settings),
         "seconds": round(sum(point["seconds"] for point in trained.curve), 1),
-        "waited": round(lesson.waited, 2),
         "versions": versions(),
     }
     _write_page(out, card, facts, trained, failures)

@@ -132,7 +132,7 @@ def read_parts(manifest: Manifest, asked: Asked, *, share: float, seed: int) -> 
     ManifestError
         No such column, or nothing in it.
     UsageError
-        A single group, or no such share.
+        A single group, no such share, or nothing that one of the targets can be learned from.
 
     Examples
     --------
@@ -149,7 +149,38 @@ def read_parts(manifest: Manifest, asked: Asked, *, share: float, seed: int) -> 
         has |= np.array([bool(cell) for cell in manifest.column(asked.group)])
     rows = np.flatnonzero(has)
     groups = track_groups(manifest, rows, asked.group)
-    return Parts(rows=rows, valid=held_out(groups, share, seed=seed), left_out=int((~has).sum()))
+    valid = held_out(groups, share, seed=seed)
+    _check_teachable(manifest, asked, rows[~valid])
+    return Parts(rows=rows, valid=valid, left_out=int((~has).sum()))
+
+
+def _check_teachable(manifest: Manifest, asked: Asked, train: Rows) -> None:
+    """Refuse now what would be found out when all audio has been decoded."""
+    if asked.genre is not None:
+        genre_target(manifest, asked.genre, train)
+    for target in asked.of_groups:
+        if not len(_with_words(manifest, asked, target, train)):
+            raise UsageError(
+                wanted=f"training tracks with a group{_and_labels(asked, target)} for the target "
+                f"{target}",
+                got=f"none of {len(train)}",
+                fix="Fill these columns, or leave the target out",
+                source=manifest.name,
+            )
+
+
+def _and_labels(asked: Asked, target: str) -> str:
+    return f" and a label in {' or '.join(asked.labels)}" if target == SUBGENRES else ""
+
+
+def _with_words(manifest: Manifest, asked: Asked, target: str, rows: Rows) -> Rows:
+    """Those of some rows that have a group, and a label where words are labels."""
+    there = np.array([bool(cell) for cell in manifest.column(asked.group or "")])
+    if target == SUBGENRES:
+        columns = [manifest.column(one) for one in asked.labels]
+        there &= np.array([any(cells) for cells in zip(*columns, strict=True)])
+    chosen: Rows = rows[there[rows]]
+    return chosen
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -289,14 +320,14 @@ def factor_target(
     UsageError, ManifestError, WeightsError, StoreError, SegueError
     """
     kind = parse_kind(asked.kind(target))
-    tracks = [
-        _tracks(manifest, asked, kind.asked, rows, hearing, watch) if len(rows) else None
-        for rows in parts
-    ]
+    tracks = [_tracks(manifest, asked, target, rows, hearing, watch) for rows in parts]
     train = tracks[0]
     if train is None:
         raise UsageError(
-            wanted="training tracks with a group", got="none", fix="Fill the group column"
+            wanted=f"training tracks with a group{_and_labels(asked, target)}",
+            got="none that can be heard",
+            fix="Leave the target out, or see why files could not be used",
+            source=manifest.name,
         )
     settings = replace(asked.factors, normalise=kind.normalise)
     model = known or learn_factors(train.source, settings, work=work, watch=watch)
@@ -329,17 +360,15 @@ def factor_target(
 
 
 def _tracks(
-    manifest: Manifest, asked: Asked, kind: str, rows: Rows, hearing: Hearing, watch: Watch | None
+    manifest: Manifest, asked: Asked, target: str, rows: Rows, hearing: Hearing, watch: Watch | None
 ) -> GroupTracks | None:
-    """Tracks by group; None where none of these rows has a group."""
-    group = asked.group or ""
-    cells = manifest.column(group)
-    if not any(cells[row] for row in rows.tolist()):
+    """Tracks by group; None where none of these rows has a group, or a label to be a word."""
+    if not len(_with_words(manifest, asked, target, rows)):
         return None
     return group_tracks(
         manifest,
-        group,
-        kind,
+        asked.group or "",
+        asked.kind(target),
         frames=hearing.frames,
         rows=rows.tolist(),
         seconds=hearing.seconds,

@@ -122,6 +122,25 @@ def read_groups(manifest: Manifest, group: str, rows: Sequence[int] | None = Non
     )
 
 
+def with_groups(manifest: Manifest, group: str | None) -> Manifest:
+    """A manifest in which a group is a column: "folder" becomes one, where there is none.
+
+    Raises
+    ------
+    ManifestError
+        No such column.
+
+    Examples
+    --------
+    >>> manifest = Manifest.from_rows([{"path": "nina/a.wav"}, {"path": "bach/b.wav"}])
+    >>> with_groups(manifest, "folder").column("folder")
+    ['nina', 'bach']
+    """
+    if group is None or group in manifest.columns:
+        return manifest
+    return manifest.with_column(group, _cells(manifest, group)[0])
+
+
 def _cells(manifest: Manifest, group: str) -> tuple[list[str], str]:
     """The group of every track, empty where there is none, and what it was taken from."""
     if group in manifest.columns or group != FOLDER:

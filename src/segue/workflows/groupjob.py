@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ from typing import Any
 from segue.card import canonical_json
 from segue.datasets import Manifest
 from segue.errors import UsageError
-from segue.extraction.worker import file_facts
 from segue.targets.settings import FactorSettings
+from segue.workflows.framing import files_digest
 from segue.workflows.grouping import read_groups
 from segue.workflows.groupkinds import Kind, kind_recipe, label_words
 
@@ -74,31 +73,5 @@ class Job:
 
     def files(self) -> tuple[str, bool]:
         """SHA-256 over place, size and time of all files, and whether all of them are there."""
-        state, there = hashlib.sha256(), True
-        if self.kind.columns:
-            return state.hexdigest(), False  # no audio is opened: nothing to compare with
-        for track in self.manifest.tracks():
-            facts = file_facts(track)
-            there = there and facts.exists
-            state.update(
-                f"{canonical_json([*facts.place, facts.bytes, facts.mtime_ns])}\n".encode()
-            )
-        return state.hexdigest(), there
-
-    def check_files(self, run: Mapping[str, Any]) -> None:
-        """Refuse to give back what was learned from other audio than is there now.
-
-        Where files are gone there is nothing to compare with, and finished factors need none.
-
-        Raises
-        ------
-        UsageError
-        """
-        files, there = self.files()
-        if there and run.get("files") != files:
-            raise UsageError(
-                wanted="the audio that the finished factors in this folder were learned from",
-                got="files of another size or time of change",
-                fix="Restore these files, or learn anew in another folder with -o",
-                source=self.out,
-            )
+        # of labels no audio is opened: nothing to compare with
+        return ("", False) if self.kind.columns else files_digest(self.manifest.tracks())

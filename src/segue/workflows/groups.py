@@ -17,7 +17,7 @@ from segue.targets.factors import FactorModel, FactorSettings, GroupShares, lear
 from segue.targets.factors import group_shares as infer
 from segue.targets.folder import TargetFolder, open_targets, write_targets
 from segue.targets.folder_checks import FACTS
-from segue.training.claim import WORK, claim, read_run, release, write_run
+from segue.training.claim import WORK, check_files, claim, read_run, release, write_run
 from segue.training.parallel import World
 from segue.workflows.embedding import Inputs, open_manifest
 from segue.workflows.evaluating import Watch
@@ -124,7 +124,7 @@ def artist_groups(
     run = claim(out, job.arguments(), World())
     try:
         if (out / FACTS).is_file():
-            job.check_files(run)
+            check_files(out, run, job.files(), made="factors")
         else:
             _learn(job, run, watch)
     except (SegueError, KeyboardInterrupt):

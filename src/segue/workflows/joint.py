@@ -20,7 +20,16 @@ from segue.errors import SegueError, UsageError
 from segue.extraction.frames import FrameRecipe, frame_recipe
 from segue.store import FrameTable
 from segue.store.rows import Stored
-from segue.training.claim import CHECKPOINT, WORK, check_audio, claim, read_run, release, write_run
+from segue.training.claim import (
+    CHECKPOINT,
+    WORK,
+    check_audio,
+    check_files,
+    claim,
+    read_run,
+    release,
+    write_run,
+)
 from segue.training.clips import Clips, moments
 from segue.training.loop import Point, Settings, Watch, train
 from segue.training.parallel import World
@@ -168,7 +177,7 @@ def pretrain_warp(
     run = claim(out, job.arguments(), World())
     try:
         if (out / FACTS).is_file():
-            _check_files(job, run)
+            check_files(out, run, job.files())
         else:
             _learn(job, run, watch)
     except (SegueError, KeyboardInterrupt):
@@ -179,21 +188,6 @@ def pretrain_warp(
         shutil.rmtree(job.frames, ignore_errors=True)
     failures = tuple(read_run(out).get("failures", ()))
     return Joint(encoder=open_folder(out), curve=read_curve(out / CURVE), failures=failures)
-
-
-def _check_files(job: Job, run: Mapping[str, Any]) -> None:
-    """Refuse to give back what was learned from other audio than is there now.
-
-    Where files are gone there is nothing to compare with, and a finished encoder needs none.
-    """
-    files, there = job.files()
-    if there and run.get("files") != files:
-        raise UsageError(
-            wanted="the audio that the finished encoder in this folder was learned from",
-            got="files of another size or time of change",
-            fix="Restore these files, or learn anew in another folder with -o",
-            source=job.out,
-        )
 
 
 def _same_hears(before: Embedding, hears: str) -> str:
