@@ -34,6 +34,7 @@ from segue.card import EncoderCard
 from segue.cli.app import watching
 from segue.datasets import Manifest
 from segue.encoders.dcnn import EXCERPT, FRONT_END, DcnnEncoder, DcnnSpec, Sharing
+from segue.encoders.precision import full_float32
 from segue.extraction.frames import extract_frames, frame_recipe
 from segue.extraction.worker import file_facts
 from segue.seeds import generator
@@ -45,7 +46,7 @@ from segue.training.dcnn.network import new_dcnn
 from segue.training.dcnn.settings import DcnnSettings
 from segue.training.gradient import GradientLearner
 from segue.training.loop import Precision, Settings
-from segue.training.parallel import World, full_float32
+from segue.training.parallel import World
 from segue.workflows.evaluating import counted
 
 BATCH = 64

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 
 from dcnn_toys import TAGS, TASKS, card_of, random_dcnn, random_network
@@ -29,6 +30,7 @@ from segue.encoders.dcnn import (
     dropped,
     whole,
 )
+from segue.encoders.folder_checks import MAX_BYTES, WEIGHTS, check_size
 from segue.encoders.folders import FACTS, open_folder, write_folder
 from segue.errors import UsageError, WeightsError
 
@@ -191,9 +193,36 @@ def test_the_encoder_by_hand(tmp_path: Path, clip: Clip, seconds: float, sharing
 
 
 def test_all_chunks_have_segments(tmp_path: Path, clip: Clip) -> None:
-    random_dcnn(tmp_path / "dcnn")
+    """Features are the mean over chunks of each one's mean, tags that over all segments."""
+    folder = random_dcnn(tmp_path / "dcnn")
     audio = Audio(clip(1, 50.0, 22050), 22050)
-    assert encoder(str(tmp_path / "dcnn"), chunks=None).segments(audio).shape == (30 + 20, 64)
+    heard = encoder(str(tmp_path / "dcnn"), chunks=None)
+    each = heard.segments(audio)
+    assert each.shape == (30 + 20, 64)
+    by_chunk = (each[:30].mean(axis=0) + each[30:].mean(axis=0)) / 2
+    np.testing.assert_allclose(heard.features(audio), by_chunk, atol=1e-6)
+    with torch.inference_mode():
+        logits = dcnn_network(folder.card, folder.tensors).said(torch.from_numpy(each))
+        likely = torch.cat([one.softmax(dim=1).mean(dim=0) for one in logits]).tolist()
+    assert dict(heard.tags(audio)) == pytest.approx(dict(zip(TAGS, likely, strict=True)), abs=1e-5)
+
+
+def test_gpus_may_not_round_what_is_heard(
+    tmp_path: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Features are as exact in use as those that were learned from; others' setting is kept."""
+    random_dcnn(tmp_path / "dcnn")
+    heard = encoder(str(tmp_path / "dcnn"))
+    assert isinstance(heard, DcnnEncoder)
+    seen: list[bool] = []
+    for module in (heard.front_end, heard.network.stems[0]):
+        module.register_forward_hook(lambda *_: seen.append(torch.backends.cudnn.allow_tf32))
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    audio = Audio(clip(3, 2.0, 22050), 22050)
+    for listen in (heard.features, heard.segments, heard.tags):
+        listen(audio)
+    assert seen == [False] * 6
+    assert torch.backends.cudnn.allow_tf32
 
 
 @pytest.mark.parametrize("sharing", ["none", "first", "all"])
@@ -287,6 +316,22 @@ def test_shapes_of_huge_networks_take_no_memory() -> None:
     shapes = dcnn_shapes(card_of(spec), spec.outputs)
     assert shapes["bodies.63.dense.weight"] == (4096, 4096)
     assert shapes["tags.weight"] == (64 * 2**16, 4096)
+
+
+@pytest.mark.parametrize("count", [5, 64])
+def test_networks_that_just_miss_the_limit_are_told_before_training(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The header of their file, too, is counted: a line a tensor."""
+    tasks = tuple((f"t{n}", 2) for n in range(count))
+    tensors = dcnn_tensors(Dcnn(DcnnSpec(tasks=tasks, width=1 / 16)))
+    shapes = {name: values.shape for name, values in tensors.items()}
+    size = len(safetensors.numpy.save(tensors))
+    monkeypatch.setitem(MAX_BYTES, WEIGHTS, size - 1)
+    with pytest.raises(UsageError, match="within its limit"):
+        check_size(["t: 1"], shapes)
+    monkeypatch.setitem(MAX_BYTES, WEIGHTS, size + 4096 + 250 * len(shapes))
+    check_size(["t: 1"], shapes)
 
 
 def test_shapes_are_those_of_the_tensors() -> None:

@@ -24,7 +24,8 @@ from segue.errors import ModelError, UsageError, WeightsError
 FORMAT = 1
 FACTS, WEIGHTS, CURVE = "encoder.json", "weights.safetensors", "curve.csv"
 MAX_BYTES = {FACTS: 4 * 2**20, WEIGHTS: 256 * 2**20, CURVE: 4 * 2**20}
-HEADER_BYTES = 4096  # before the tensors of a safetensors file: a line a tensor
+# before the tensors of a safetensors file: a line a tensor, beside its name
+HEADER_BYTES, LINE_BYTES = 4096, 200
 MAX_WORDS = 4096  # characters of one text of a card, and of a tag
 MAX_LEVEL_DB = 1000.0  # of a reference either way: float32 samples reach 770 dB
 WORDS = ("description", "licence", "training_data", "citation")
@@ -143,7 +144,8 @@ def check_size(tags: Sequence[str], shapes: Shapes | None = None) -> None:
         )
     if shapes:
         size = sum(4 * math.prod(shape) for shape in shapes.values())
-        _check_bytes(WEIGHTS, size + HEADER_BYTES)
+        lines = sum(len(name) + LINE_BYTES for name in shapes)
+        _check_bytes(WEIGHTS, size + HEADER_BYTES + lines)
 
 
 def check_contents(contents: Mapping[str, bytes], folder: Path) -> None:

@@ -18,9 +18,10 @@ from typing import Any, Generic, Literal, Protocol, TypeVar, get_args
 import torch
 from torch import nn
 
+from segue.encoders.precision import full_float32
 from segue.errors import SegueError, UsageError
 from segue.training import checkpoint
-from segue.training.parallel import World, full_float32
+from segue.training.parallel import World
 
 log = logging.getLogger(__name__)
 
@@ -325,6 +326,13 @@ class _Run(Generic[B]):
     def close_epoch(self, point: Point) -> None:
         """Add a point to the curve, keep the weights if they are the best, and save."""
         here, name = self.position, self.settings.stop_on
+        if name not in point:
+            raise UsageError(
+                wanted=f"{name}, by which the best epoch is chosen",
+                got=f"only {', '.join(point)} after an epoch",
+                fix="Give validation data that it can be computed of, or stop on another score",
+                source="training",
+            )
         if not math.isfinite(point[name]):
             raise self.diverged(point[name])
         best = here.curve[here.best_epoch - 1][name] if here.best_epoch else None

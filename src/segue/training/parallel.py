@@ -122,26 +122,3 @@ def join(device: str = "cpu") -> Iterator[World]:
         distributed.barrier()
     finally:
         distributed.destroy_process_group()
-
-
-@contextmanager
-def full_float32() -> Iterator[None]:
-    """Convolutions and products of float32 in float32.
-
-    Torch lets NVIDIA GPUs round the factors of a convolution to 10 bits (TF32) unless told
-    otherwise.
-
-    Examples
-    --------
-    >>> with full_float32():
-    ...     torch.backends.cudnn.allow_tf32
-    False
-    """
-    convolutions = torch.backends.cudnn.allow_tf32
-    products = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = convolutions
-        torch.backends.cuda.matmul.allow_tf32 = products

@@ -15,10 +15,11 @@ from torch.nn import functional
 from segue.audio.frontends import FrontEnd
 from segue.card import FrontEndSpec
 from segue.encoders.convnet import MAPS, ConvNet
+from segue.encoders.precision import full_float32
 from segue.errors import SegueError, UsageError
 from segue.seeds import generator
 from segue.training.ahead import ahead
-from segue.training.parallel import World, full_float32
+from segue.training.parallel import World
 from segue.training.samples import PEAK, Clip
 
 Scores = NDArray[np.float32]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 
 from segue.encoders.dcnn import Dcnn, DcnnSpec
 from segue.seeds import generator
@@ -76,6 +77,17 @@ def narrow(**changes: object) -> DcnnSettings:
     return DcnnSettings(**{"width": 0.125, "batch": 8, "valid_segments": 2, **changes})  # type: ignore[arg-type]
 
 
+class Still(Dcnn):
+    """Learns as it is in use: no dropout, and statistics that stay as they are.
+
+    The loss of a segment does not depend on the rest of its batch, so that shares of a batch add up
+    to the whole.
+    """
+
+    def train(self, mode: bool = True) -> Still:
+        return super().train(False)
+
+
 class Stopped(DcnnLesson):
     """Is interrupted before a step."""
 
@@ -98,28 +110,45 @@ def teach(
     stop_at: tuple[int, int] = (0, 0),
     world: World | None = None,
     valid: np.ndarray = VALID,
+    still: bool = False,
 ) -> tuple[Trained, Dcnn]:
     """Train on the toy clips."""
     tasks = tasks or toy_tasks()
     network = toy_network(clips, tasks, settings)
+    if still:
+        drawn, network = network, Still(network.spec)
+        network.load_state_dict(drawn.state_dict())
     lesson = Stopped(clips, tasks, TRAIN, valid, settings=settings, seed=loop.seed, world=world)
     lesson.stop_at = stop_at
     learner = GradientLearner(network, lesson, loop, world, partly=len(tasks) > 1, l2=settings.l2)
     return train(learner, lesson, loop, path=path, world=world), network
 
 
+RUNS = {
+    "still": Settings(epochs=3, stop_on="epoch"),
+    "usual": Settings(epochs=40, learning_rate=3e-3, stop_on="valid_loss", patience=40),
+}
+"""What several processes are asked to train, by name."""
+
+
+def whole_state(network: Dcnn) -> dict[str, torch.Tensor]:
+    return {name: values.contiguous() for name, values in network.state_dict().items()}
+
+
 if __name__ == "__main__":  # one of several processes
     from segue.training.parallel import join
 
     with join("cpu") as joined:
-        folder, sharing, answer = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
-        found, learned = teach(
-            toy_clips(folder / "frames"),
-            folder / f"{sharing}.safetensors",
-            narrow(sharing=sharing),
-            Settings(epochs=2, stop_on="valid_loss"),
-            world=joined,
-        )
-        if joined.main:
-            finite = all(bool(torch.isfinite(v).all()) for v in learned.state_dict().values())
-            answer.write_text(json.dumps([joined.size, found.curve, finite]))
+        folder, sharing = Path(sys.argv[1]), sys.argv[2]
+        for name, loop in RUNS.items():
+            found, learned = teach(
+                toy_clips(folder / "frames"),
+                folder / f"{name}.checkpoint",
+                narrow(sharing=sharing),
+                loop,
+                world=joined,
+                still=name == "still",
+            )
+            answer = folder / f"{name}-{joined.rank}"
+            save_file(whole_state(learned), answer.with_suffix(".safetensors"))
+            answer.with_suffix(".json").write_text(json.dumps([joined.size, found.curve]))

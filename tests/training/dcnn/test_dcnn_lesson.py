@@ -136,6 +136,10 @@ def test_processes_share_every_batch(clips: Clips) -> None:
         assert torch.equal(both.shares[1::2], right.shares)
     with pytest.raises(UsageError, match="3 processes can share"):
         lesson(clips, world=World(rank=0, size=3))
+    # of one segment, batch normalisation leaves nothing, and torch refuses it in the first step
+    with pytest.raises(UsageError, match="two segments at least for each process, got 8 for 8"):
+        lesson(clips, world=World(rank=0, size=8))
+    assert len(next(lesson(clips, world=World(rank=0, size=4)).batches(1, 0)).frames) == 2
 
 
 def test_the_loss_is_the_cross_entropy_of_soft_targets(clips: Clips) -> None:

@@ -23,11 +23,14 @@ ZERO, ONE = np.zeros(128, np.float32), np.ones(128, np.float32)
 
 
 @pytest.mark.parametrize("sharing", ["none", "first"])
-@pytest.mark.parametrize("width", [1.0, 0.5, 0.25])
+@pytest.mark.parametrize("width", [1.0, 0.5, 0.25, 0.125, 0.0625])
 @pytest.mark.parametrize("count", [2, 3, 4, 5])
 def test_a_wide_network_has_as_many_parameters(sharing: Sharing, width: float, count: int) -> None:
     """Kim et al. 2018, section 4: wSTN has as many as the MTN or STN of several tasks."""
     several = DcnnSpec(tasks=TASKS[:count], sharing=sharing, width=width)
+    for outputs in (4, 10, 21):
+        others = replace(several, tasks=(("g", outputs), *TASKS[1:count]))
+        assert widened(others).parameters == pytest.approx(others.parameters, rel=0.02)
     wide = widened(several)
     assert wide.tasks == TASKS[:1]
     assert wide.width > width
@@ -44,6 +47,12 @@ def test_no_width_has_any_number_of_parameters() -> None:
     for impossible in (10, 10**12):
         with pytest.raises(UsageError, match="fewer tasks"):
             width_for(impossible, one)
+    counts = {replace(one, width=n / 1024).parameters for n in range(64, 128)}
+    fewest, next_one = sorted(counts)[:2]
+    between = (fewest + next_one) // 2
+    assert 0.02 < between / fewest - 1 < 0.1
+    with pytest.raises(UsageError, match="within 2 %"):
+        width_for(between, one)
 
 
 def test_a_new_network_says_about_the_same_of_everything_and_is_repeatable() -> None:

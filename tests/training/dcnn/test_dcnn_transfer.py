@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from dcnn_toys import random_dcnn, random_network
 from segue import load
 from segue.datasets import Manifest
 from segue.encoders.dcnn import DcnnEncoder, begins
-from segue.errors import UsageError
+from segue.errors import SegueError, UsageError
 from segue.extraction import extract_frames, file_facts, frame_recipe
 from segue.seeds import generator
 from segue.store import FrameTable
@@ -56,6 +57,22 @@ def test_segments_in_any_batch_have_the_same_features(
     assert seen[-1] == ("segments", len(found), len(found))
     with pytest.raises(UsageError, match="numbers of clips"):
         segments_of(network, clips, [])
+
+
+@pytest.mark.parametrize("at_once", [64, 4])
+def test_features_of_a_clip_depend_on_that_clip_alone(
+    clips: Clips, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the last digit: not on the clips beside it, nor on their order."""
+    monkeypatch.setattr(room, "AT_ONCE", at_once)
+    network = random_network(width=1.0)
+    rows = [0, 8, 17, 30, 39, 12]  # one segment to eight
+    together, track_of = segments_of(network, clips, rows)
+    backwards, whose = segments_of(network, clips, rows[::-1])
+    for place, clip in enumerate(rows):
+        alone, _ = segments_of(network, clips, [clip])
+        assert np.array_equal(alone, together[track_of == place])
+        assert np.array_equal(alone, backwards[whose == len(rows) - 1 - place])
 
 
 def test_segments_of_stored_frames_are_those_that_the_encoder_hears(
@@ -104,6 +121,9 @@ def test_classes_are_learned_and_averaged_over_a_track(odd: dict[str, Any]) -> N
     np.testing.assert_allclose(likely.sum(axis=1), 1.0)
     assert (model.predict(Z, of) == due).mean() > 0.9
     units = (Z - model.mean_) * model.scale_ if odd.get("standardise") else Z
+    standard = (X.mean(axis=0), 1 / X.std(axis=0)) if odd.get("standardise") else (0.0, 1.0)
+    np.testing.assert_allclose(model.mean_, np.broadcast_to(standard[0], 8), atol=1e-6)
+    np.testing.assert_allclose(model.scale_, np.broadcast_to(standard[1], 8), rtol=1e-5)
     with torch.inference_mode():
         each = model.network_.eval()(torch.from_numpy(units)).softmax(dim=1).numpy()
     by_hand = np.stack([each[of == n].mean(axis=0) for n in range(60)])
@@ -120,6 +140,49 @@ def test_a_seed_is_a_model() -> None:
     ]
     assert np.array_equal(likely[0], likely[1])
     assert not np.array_equal(likely[0], likely[2])
+
+
+def test_standard_units_of_many_segments() -> None:
+    """Over several blocks; what never changes is not blown up."""
+    X = generator(0, "many").normal(3.0, 2.0, (10_000, 3)).astype(np.float32)
+    X[:, 1] = 0.1
+    model = SegmentMLP(hidden=2, epochs=1, batch=5000, standardise=True)
+    model.fit(X, np.arange(10_000) % 4, ["a", "b"] * 2)
+    np.testing.assert_allclose(model.mean_, X.mean(axis=0, dtype=np.float64), rtol=1e-6)
+    np.testing.assert_allclose(model.scale_[::2], 1 / X[:, ::2].std(axis=0), rtol=1e-5)
+    assert model.scale_[1] == 1.0
+
+
+@pytest.mark.parametrize("standardise", [False, True])
+def test_the_features_are_not_copied(standardise: bool) -> None:
+    X = np.zeros((40_000, 256), np.float32)
+    X[::2] = 1.0
+    tracemalloc.start()
+    try:
+        model = SegmentMLP(hidden=2, epochs=1, batch=4096, standardise=standardise)
+        model.fit(X, np.arange(len(X)), np.arange(len(X)) % 2)
+        model.predict_proba(X, np.arange(len(X)))
+        assert tracemalloc.get_traced_memory()[1] < X.nbytes
+    finally:
+        tracemalloc.stop()
+
+
+def test_random_numbers_of_others_go_on_as_they_would() -> None:
+    before = torch.random.get_rng_state()
+    X, track_of, labels = toy_segments()
+    SegmentMLP(hidden=4, epochs=2).fit(X, track_of, labels)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "rate"), [(50, 1e20), (1, 1e20), (1, 1e30)], ids=["losses", "say", "weights"]
+)
+def test_weights_beyond_all_bounds_are_told(epochs: int, rate: float) -> None:
+    """In any of three ways: a loss, or the last step's weights, or what they say."""
+    X, track_of, labels = toy_segments()
+    model = SegmentMLP(hidden=8, epochs=epochs, learning_rate=rate)
+    with pytest.raises(SegueError, match="a lower learning rate"):
+        model.fit(1e9 * X, track_of, labels).predict(X, track_of)
 
 
 def test_an_epoch_hears_one_segment_of_every_track_or_all() -> None:
@@ -145,6 +208,9 @@ def test_an_epoch_hears_one_segment_of_every_track_or_all() -> None:
         ({"X": np.float32([[np.nan]] * 4)}, "4 numbers that are not finite"),
         ({"t": [0, 1, 2]}, "finite features"),
         ({"t": [0, 1, 2, -1]}, "finite features"),
+        ({"t": [0.0, 0.5, 1.0, 1.5]}, "finite features"),
+        ({"t": list("abcd")}, "finite features"),
+        ({"t": [10**11] * 4}, "none of track 0"),
         ({"t": [0, 1, 3, 3], "y": ["a", "b", "a", "b"]}, "none of track 2"),
         ({"y": ["a", "b"]}, "a label for each of 4 tracks"),
         ({"y": ["a"] * 4}, "two classes"),

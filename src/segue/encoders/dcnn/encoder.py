@@ -16,6 +16,7 @@ from segue.card import EncoderCard
 from segue.encoders.dcnn.network import Dcnn, blank, in_use
 from segue.encoders.dcnn.segments import begins, whole
 from segue.encoders.dcnn.spec import SEGMENT, DcnnSpec
+from segue.encoders.precision import full_float32
 from segue.encoders.protocol import Encoder, Samples, Vectors
 from segue.errors import WeightsError
 
@@ -23,10 +24,12 @@ SAID = ("tags.weight", "tags.bias")
 
 
 class DcnnEncoder(Encoder):
-    """Mean of the features of a clip's segments.
+    """Mean of the features of a chunk's segments; of several chunks, the mean of their means.
 
     The 30 s of a chunk are cut into segments of 43 frames, one after the other; what is left over
-    is not heard. A clip shorter than a segment is repeated up to one.
+    is not heard. A clip shorter than a segment is repeated up to one. A last chunk shorter than
+    the others counts as much as they do, as with every encoder; :meth:`tags` averages over the
+    segments of all chunks.
 
     Parameters
     ----------
@@ -75,7 +78,7 @@ class DcnnEncoder(Encoder):
             When the audio is at another rate than the card's.
         """
         features = self._of(audio)
-        with torch.inference_mode():
+        with torch.inference_mode(), full_float32():
             logits = self.network.said(features)
             means = [one.double().softmax(dim=1).mean(dim=0) for one in logits]
         scores = torch.cat(means).tolist()
@@ -85,7 +88,7 @@ class DcnnEncoder(Encoder):
         return torch.cat([self._segments(chunk) for chunk in self.chunks_of(audio)])
 
     def _segments(self, chunk: Samples) -> Tensor:
-        with torch.inference_mode():
+        with torch.inference_mode(), full_float32():
             samples = torch.from_numpy(np.ascontiguousarray(chunk))[None].to(self.device)
             frames = whole(cast(Tensor, self.front_end(samples)[0]))
             count = len(begins(len(frames)))

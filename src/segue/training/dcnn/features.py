@@ -9,15 +9,15 @@ import torch
 from numpy.typing import NDArray
 
 from segue.encoders.dcnn import SEGMENT, Dcnn, begins, in_use, whole
+from segue.encoders.precision import full_float32
 from segue.training.clips import Clips, checked_rows
-from segue.training.parallel import full_float32
 
 Floats = NDArray[np.float32]
 Whole = NDArray[np.int64]
 Watch = Callable[[str, int, int], None]
 
 AT_ONCE = 64
-"""Segments of one batch outside training: what fits a processor's memory well."""
+"""Segments of one batch outside training, at the most: what fits a processor's memory well."""
 
 AT_ONCE_ON_GPU = 1024
 
@@ -36,6 +36,9 @@ def segments_of(
     watch: Watch | None = None,
 ) -> tuple[Floats, Whole]:
     """Features of the segments of some clips.
+
+    No batch has segments of two clips: which others are in a batch changes the last digits of a
+    segment's features, so those of a clip would depend on the clips beside it.
 
     Parameters
     ----------
@@ -66,18 +69,19 @@ def segments_of(
     chosen = checked_rows(clips, rows)
     starts = [begins(int(clips.counts[clip]), count) for clip in chosen.tolist()]
     track_of = np.repeat(np.arange(len(chosen)), [len(one) for one in starts])
-    begin_of = np.concatenate(starts)
     features = np.empty((len(track_of), network.spec.dim), np.float32)
     device = network.shift.device
     step = AT_ONCE if device.type == "cpu" else AT_ONCE_ON_GPU
     in_use(network)
     with torch.inference_mode(), full_float32():
-        for first in range(0, len(track_of), step):
-            part = slice(first, first + step)
-            spots = zip(chosen[track_of[part]].tolist(), begin_of[part].tolist(), strict=True)
-            frames = np.stack([segment(clips, clip, begin) for clip, begin in spots])
-            found = network.features(torch.from_numpy(frames).to(device))
-            features[part] = found.cpu().numpy()
+        done = 0
+        for clip, begin_of in zip(chosen.tolist(), starts, strict=True):
+            for first in range(0, len(begin_of), step):
+                part = begin_of[first : first + step].tolist()
+                frames = np.stack([segment(clips, clip, begin) for begin in part])
+                found = network.features(torch.from_numpy(frames).to(device))
+                features[done : done + len(part)] = found.cpu().numpy()
+                done += len(part)
             if watch:
-                watch("segments", min(first + step, len(track_of)), len(track_of))
+                watch("segments", done, len(track_of))
     return features, track_of

@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from segue.encoders.dcnn import SEGMENT, begins
+from segue.encoders.precision import full_float32
 from segue.errors import SegueError, UsageError
 from segue.seeds import generator
 from segue.training.ahead import ahead
 from segue.training.clips import Clips, checked_rows
 from segue.training.dcnn.features import AT_ONCE, segment
 from segue.training.dcnn.settings import DcnnSettings
-from segue.training.parallel import World, full_float32
+from segue.training.parallel import World
 
 Floats = NDArray[np.float32]
 Whole = NDArray[np.int64]
@@ -128,8 +129,8 @@ class DcnnLesson:
     tasks : sequence of Task
         In the order of the network's; one row per clip each.
     train, valid : integer arrays
-        Clips of the two parts; without validation clips there are no scores, and
-        ``Settings(stop_on="epoch")`` keeps the last epoch.
+        Clips of the two parts; without validation clips that any task knows there are no scores,
+        and only ``Settings(stop_on="epoch")``, which keeps the last epoch, can be used.
     settings : DcnnSettings
     seed : int
     world : World, optional
@@ -142,13 +143,14 @@ class DcnnLesson:
     steps : int
         Of an epoch: as many as all training tracks that any task knows fill with batches.
     waited : float
-        Seconds that training has waited for data.
+        Seconds that training has waited for data, of this session: after a restart it begins at
+        0, while the seconds of the curve count all sessions.
 
     Raises
     ------
     UsageError
         No tasks, tasks of other tracks, a task that knows no training track, or a batch that the
-        processes cannot share evenly.
+        processes cannot share evenly, two segments each at least.
 
     Notes
     -----
@@ -356,4 +358,11 @@ def _check(clips: Clips, tasks: Sequence[Task], batch: int, world: World) -> Non
             wanted=f"a batch that {world.size} processes can share",
             got=str(batch),
             fix="Choose another --batch",
+        )
+    # batch normalisation of a single segment would leave nothing of it
+    if batch < 2 * world.size:
+        raise UsageError(
+            wanted="a batch of two segments at least for each process",
+            got=f"{batch} for {world.size}",
+            fix="Choose a larger --batch, or fewer processes",
         )

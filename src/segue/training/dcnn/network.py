@@ -21,6 +21,12 @@ Floats = NDArray[np.float32]
 LEAST_DEVIATION = 1.0
 """Decibels: a band that hardly ever changes is not blown up to the size of the others."""
 
+WIDTH_STEP = 1 / 512
+"""Between one and the next, no more than one size of layer gets another map or unit."""
+
+NEAR_ENOUGH = 0.02
+"""How far from what is asked for the number of parameters may be, as a share of it."""
+
 OUTPUT_GAIN = 0.1
 """Variance of an output layer's logits at the start, of features of variance 1."""
 
@@ -116,6 +122,11 @@ def widened(spec: DcnnSpec, *, task: int = 0) -> DcnnSpec:
     task : int
         Which of its tasks.
 
+    Raises
+    ------
+    UsageError
+        As :func:`width_for`.
+
     Examples
     --------
     >>> several = DcnnSpec(tasks=(("g", 16), ("m", 40), ("d", 40)), sharing="first")
@@ -130,14 +141,16 @@ def widened(spec: DcnnSpec, *, task: int = 0) -> DcnnSpec:
 def width_for(parameters: int, spec: DcnnSpec) -> float:
     """The width at which networks have so many parameters, as nearly as there is one.
 
-    Widths go in steps of 1/256: at each of them some layer gets another map or unit.
+    Widths go in steps of 1/512: between one and the next, only layers of one size get another map
+    or unit, so there is no step between.
 
     Raises
     ------
     UsageError
-        No width from 1/16 to 16 comes near.
+        No width from 1/16 to 16 comes within 2 %.
     """
-    widths = np.arange(round(256 * WIDTHS[0]), round(256 * WIDTHS[1]) + 1) / 256
+    ends = [round(one / WIDTH_STEP) for one in WIDTHS]
+    widths = np.arange(ends[0], ends[1] + 1) * WIDTH_STEP
     # the number of parameters only grows with the width
     low, high = 0, len(widths) - 1
     while low < high:
@@ -146,13 +159,15 @@ def width_for(parameters: int, spec: DcnnSpec) -> float:
             low = middle + 1
         else:
             high = middle
-    near = [float(widths[place]) for place in (max(0, low - 1), low)]
+    near = [float(width) for width in widths[max(0, low - 1) : low + 2]]
     counts = {width: replace(spec, width=width).parameters for width in near}
-    best = min(near, key=lambda width: abs(counts[width] - parameters))
-    if abs(counts[best] - parameters) > 0.1 * parameters:
+    # two widths can be the same networks; the larger is the rounder number, 1 and not 511/512
+    best = min(near, key=lambda width: (abs(counts[width] - parameters), -width))
+    if abs(counts[best] - parameters) > NEAR_ENOUGH * parameters:
         raise UsageError(
-            wanted=f"a width from {WIDTHS[0]} to {WIDTHS[1]:g} with {parameters} parameters",
+            wanted=f"a width from {WIDTHS[0]} to {WIDTHS[1]:g} with {parameters} parameters, "
+            f"within {100 * NEAR_ENOUGH:g} %",
             got=f"{counts[best]} at {best}",
-            fix="Ask for fewer tasks, or a smaller --width",
+            fix="Ask for fewer tasks, or another --width",
         )
     return best

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, Literal, Self, get_args
 
@@ -12,20 +13,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from segue.encoders.dcnn import dropped
+from segue.encoders.precision import full_float32
 from segue.encoders.protocol import checked_device
-from segue.errors import UsageError
+from segue.errors import SegueError, UsageError
 from segue.seeds import generator
 from segue.training.dcnn.network import OUTPUT_GAIN, draw_normal
 from segue.training.gradient import GradientLearner
 from segue.training.loop import Settings
-from segue.training.parallel import World, full_float32
+from segue.training.parallel import World
 
 Floats = NDArray[np.float32]
 Whole = NDArray[np.int64]
 Heard = Literal["one", "all"]
 
 AT_ONCE = 4096
-"""Segments that are judged at a time."""
+"""Segments that are judged, or looked at, at a time."""
 
 
 class SegmentMLP:
@@ -58,6 +60,7 @@ class SegmentMLP:
         Labels, sorted: what the columns of the probabilities stand for.
     network_ : Module
     mean_, scale_ : (dim,) float32 arrays
+        Of the standard units; 0 and 1 where there are none.
 
     Examples
     --------
@@ -104,6 +107,12 @@ class SegmentMLP:
         ------
         UsageError
             A track without segments, one class alone, features that are not finite.
+        SegueError
+            The weights have grown beyond all bounds.
+
+        Notes
+        -----
+        All that is random comes from the seed; torch's generators are left as they were.
         """
         world = World(device=checked_device(self.device))
         self._check()
@@ -122,19 +131,10 @@ class SegmentMLP:
                 got=f"all {len(named)} of {self.classes_[0]!r:.80}",
                 fix="Give tracks of other classes too",
             )
-        self.mean_ = X.mean(axis=0, dtype=np.float64).astype(np.float32)
-        deviation = X.std(axis=0, dtype=np.float64)
-        self.scale_ = (1.0 / np.where(deviation > 0.0, deviation, 1.0)).astype(np.float32)
-        settings = Settings(epochs=self.epochs, learning_rate=self.learning_rate, seed=self.seed)
-        learner = GradientLearner(self._network(X.shape[1]), _Entropy(), settings, world)
-        self.network_ = learner.network
-        inputs = torch.from_numpy(self._units(X)).to(world.device)
-        classes = torch.from_numpy(codes.astype(np.int64)[tracks]).to(world.device)
-        with full_float32():
-            for epoch in range(1, self.epochs + 1):
-                for step, chosen in enumerate(self._batches(tracks, epoch)):
-                    rows = torch.from_numpy(chosen).to(world.device)
-                    learner.step((inputs[rows], classes[rows]), epoch=epoch, step=step)
+        self.mean_, self.scale_ = _units(X) if self.standardise else _no_units(X)
+        gpus = range(torch.cuda.device_count() if world.device.type == "cuda" else 0)
+        with torch.random.fork_rng(gpus), full_float32():
+            self._learn(X, tracks, codes.astype(np.int64), world)
         return self
 
     def predict_proba(self, segments: Floats, track_of: ArrayLike) -> NDArray[np.float64]:
@@ -149,6 +149,8 @@ class SegmentMLP:
         ------
         UsageError
             Segments of another width, features that are not finite, a track without segments.
+        SegueError
+            The weights that were learned are so large that they say nothing.
         """
         X, tracks = _checked(segments, track_of)
         if X.shape[1] != len(self.mean_):
@@ -157,15 +159,17 @@ class SegmentMLP:
                 got=str(X.shape[1]),
                 fix="Use the features that it was taught with",
             )
-        units = self._units(X)
         device = next(self.network_.parameters()).device
         self.network_.eval()
         sums = np.zeros((tracks.max() + 1, len(self.classes_)))
         with torch.inference_mode(), full_float32():
-            for begin in range(0, len(units), AT_ONCE):
-                part = torch.from_numpy(units[begin : begin + AT_ONCE]).to(device)
-                likely = self.network_(part).double().softmax(dim=1).cpu().numpy()
+            for begin in range(0, len(X), AT_ONCE):
+                part = torch.from_numpy(X[begin : begin + AT_ONCE]).to(device)
+                logits = self.network_(self._standard(part))
+                likely = logits.double().softmax(dim=1).cpu().numpy()
                 np.add.at(sums, tracks[begin : begin + AT_ONCE], likely)
+        if not np.isfinite(sums).all():
+            raise _diverged("NaN for some segments")
         means: NDArray[np.float64] = sums / np.bincount(tracks)[:, None]
         return means
 
@@ -173,6 +177,21 @@ class SegmentMLP:
         """Likeliest class (tracks,) of each track; as :meth:`predict_proba`."""
         found: NDArray[Any] = self.classes_[self.predict_proba(segments, track_of).argmax(axis=1)]
         return found
+
+    def _learn(self, X: Floats, tracks: Whole, codes: Whole, world: World) -> None:
+        settings = Settings(epochs=self.epochs, learning_rate=self.learning_rate, seed=self.seed)
+        learner = GradientLearner(self._network(X.shape[1]), _Entropy(), settings, world)
+        self.network_ = learner.network
+        inputs = torch.from_numpy(X).to(world.device)
+        classes = torch.from_numpy(codes[tracks]).to(world.device)
+        for epoch in range(1, self.epochs + 1):
+            for step, chosen in enumerate(self._batches(tracks, epoch)):
+                rows = torch.from_numpy(chosen).to(world.device)
+                batch = (self._standard(inputs[rows]), classes[rows])
+                if not math.isfinite(learner.step(batch, epoch=epoch, step=step)):
+                    raise _diverged(f"a loss that is no number in epoch {epoch}")
+        if not all(bool(torch.isfinite(one).all()) for one in self.network_.parameters()):
+            raise _diverged("weights that are not, after the last step")
 
     def _network(self, inputs: int) -> nn.Sequential:
         network = nn.Sequential(
@@ -205,8 +224,11 @@ class SegmentMLP:
         for begin in range(0, len(order), self.batch):
             yield order[begin : begin + self.batch]
 
-    def _units(self, X: Floats) -> Floats:
-        return (X - self.mean_) * self.scale_ if self.standardise else X
+    def _standard(self, X: Tensor) -> Tensor:
+        if not self.standardise:
+            return X
+        mean, scale = (torch.from_numpy(one).to(X.device) for one in (self.mean_, self.scale_))
+        return (X - mean) * scale
 
     def _check(self) -> None:
         counts = min(self.hidden, self.epochs, self.batch)
@@ -239,22 +261,48 @@ class _Entropy:
         return functional.cross_entropy(network(batch[0]), batch[1])
 
 
+def _units(X: Floats) -> tuple[Floats, Floats]:
+    """Mean and 1 / deviation (dim,) of features, in double precision but a block at a time."""
+    blocks = [X[begin : begin + AT_ONCE] for begin in range(0, len(X), AT_ONCE)]
+    mean = sum(block.sum(axis=0, dtype=np.float64) for block in blocks) / len(X)
+    squares = sum(((block - mean) ** 2).sum(axis=0) for block in blocks)
+    deviation = np.sqrt(squares / len(X))
+    scale = 1.0 / np.where(deviation > 0.0, deviation, 1.0)
+    return mean.astype(np.float32), scale.astype(np.float32)
+
+
+def _no_units(X: Floats) -> tuple[Floats, Floats]:
+    return np.zeros(X.shape[1], np.float32), np.ones(X.shape[1], np.float32)
+
+
+def _diverged(got: str) -> SegueError:
+    return SegueError(
+        wanted="finite losses, weights and probabilities",
+        got=got,
+        fix="Use a lower learning rate",
+        source="transfer",
+    )
+
+
 def _checked(segments: Floats, track_of: ArrayLike) -> tuple[Floats, Whole]:
     """Segments (n, dim) and whose they are (n,), as arrays to compute with."""
-    X = np.ascontiguousarray(segments, np.float32)
-    tracks = np.asarray(track_of, np.int64)
-    fits = X.ndim == 2 and len(X) > 0 and tracks.shape == X.shape[:1] and tracks.min() >= 0
-    if not fits or not np.isfinite(X).all():
+    X, whose = np.ascontiguousarray(segments, np.float32), np.asarray(track_of)
+    fits = X.ndim == 2 and len(X) > 0 and whose.shape == X.shape[:1] and whose.dtype.kind in "iu"
+    blocks = range(0, len(X), AT_ONCE)
+    odd = sum(int((~np.isfinite(X[begin : begin + AT_ONCE])).sum()) for begin in blocks)
+    if not fits or odd or whose.min() < 0:
         raise UsageError(
             wanted="finite features (segments, dim), and the number of a track for each segment",
-            got=f"shape {X.shape} with {int((~np.isfinite(X)).sum())} numbers that are not finite, "
-            f"and {tracks.shape}",
+            got=f"shape {X.shape} with {odd} numbers that are not finite, "
+            f"and {whose.shape} of {whose.dtype}",
             fix="Pass what segments_of gives",
         )
-    if not np.bincount(tracks).all():
+    numbers, tracks = np.unique(whose, return_inverse=True)
+    gaps = np.flatnonzero(numbers != np.arange(len(numbers)))
+    if len(gaps):
         raise UsageError(
             wanted="segments of every track",
-            got=f"none of track {int(np.bincount(tracks).argmin())}",
+            got=f"none of track {int(gaps[0])}",
             fix="Number the tracks from 0 on, leaving out those without segments",
         )
-    return X, tracks
+    return X, tracks.astype(np.int64)
