@@ -21,8 +21,9 @@ COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]
 GROUPS = {
     "models": ("list", "show", "pull", "add"),
     "data": ("list", "show", "validate", "build"),
-    "pretrain": ("convnet",),
-    "reproduce": ("choi2017",),
+    "pretrain": ("convnet", "warp", "dcnn"),
+    "reproduce": ("choi2017", "hamel2013", "kim2018"),
+    "targets": ("artist-groups",),
 }
 
 
