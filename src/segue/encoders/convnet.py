@@ -13,6 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from segue.audio import Audio
 from segue.audio.frontends import FrontEnd, preset
 from segue.card import EncoderCard, ExcerptSpec
+from segue.encoders.precision import full_float32
 from segue.encoders.protocol import Encoder, Samples, Vectors
 
 MAPS = 32
@@ -167,7 +168,7 @@ class ConvNetEncoder(Encoder):
         return np.concatenate(parts)
 
     def _encode(self, chunks: Sequence[Samples]) -> Vectors:
-        with torch.inference_mode():
+        with torch.inference_mode(), full_float32():
             samples = torch.from_numpy(np.stack(chunks)).to(self.device)
             outputs = self.network(self.front_end(samples), depth=max(self.card.layers))
             chosen = [outputs[layer - 1] for layer in self.card.layers]
@@ -184,7 +185,7 @@ class ConvNetEncoder(Encoder):
         if self.says is None:
             return super().tags(audio)
         weights, biases = (values.astype(np.float64) for values in self.says)
-        with torch.inference_mode():
+        with torch.inference_mode(), full_float32():
             tops = [
                 self.network.top(
                     self.front_end(torch.from_numpy(np.stack([chunk])).to(self.device))

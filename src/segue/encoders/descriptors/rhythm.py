@@ -2,7 +2,9 @@
 
 An onset strength is the mean rise in dB, from one frame to the next, over a group of mel bands. The
 tempo histogram is the autocorrelation of the onset strength at the beat periods of 40 to 240 beats
-per minute.
+per minute. How strong a tempo is, and how regular its beat, is told of onsets spread over three
+frames, and at the best of the periods up to a frame away: a regular beat whose period is no whole
+number of frames falls now on one frame and now on the next.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ GROUPS = {"all": (0, 40), "low": (0, 6), "middle": (6, 24), "high": (24, 40)}  #
 RATES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # hertz
 FARTHEST = 3  # frames to both sides that an onset must exceed
 RISE_FLOOR_DB = -70.0  # rises below this level are not heard
+
+SPREAD = np.array([0.25, 0.5, 0.25])  # over frames, of onsets whose strength is told
 
 _GRID = SLOWEST * (FASTEST / SLOWEST) ** ((np.arange(TEMPI * FINE) + 0.5) / (TEMPI * FINE))
 TEMPO_NAMES = tuple(f"tempo.{bpm:.0f}" for bpm in _GRID.reshape(TEMPI, FINE)[:, FINE // 2])
@@ -63,13 +67,9 @@ def rhythm(mel_db: Series, level: Series) -> Series:
 
 def _beat(onset: Series) -> dict[str, float]:
     """The tempo histogram and what is read off it."""
-    correlation = _autocorrelation(onset)
-
-    def at(beats_per_minute: Series, beats: int = 1) -> Series:
-        lag = beats * 60.0 * FRAME_RATE / beats_per_minute
-        return np.interp(lag, np.arange(len(correlation)), correlation, right=0.0)
-
-    fine = at(_GRID)
+    fine = _at(_autocorrelation(onset), _GRID)
+    spread = _autocorrelation(np.convolve(onset, SPREAD)[1:-1])
+    near = np.lib.stride_tricks.sliding_window_view(np.pad(spread, 1, mode="edge"), 3).max(axis=1)
     histogram = fine.reshape(TEMPI, FINE).max(axis=1)
     preference = np.exp(-0.5 * (np.log2(_GRID / PREFERRED) / OCTAVES) ** 2)
     liked = fine.clip(min=0.0) * preference
@@ -77,16 +77,23 @@ def _beat(onset: Series) -> dict[str, float]:
     # the second is another tempo, not the slope of the first
     apart = np.abs(np.log2(_GRID / _GRID[first])) > 0.2
     second = int(np.where(apart, liked, -1.0).argmax())
-    beats = [float(at(_GRID[first : first + 1], beats)[0]) for beats in (1, 2, 3, 4)]
+    strengths = _at(near, _GRID[[first, second]])
+    beats = _at(near, _GRID[first] / np.arange(1, 5))
     return {
         **dict(zip(TEMPO_NAMES, histogram.tolist(), strict=True)),
         "tempo.first": float(_GRID[first]) if liked[first] > 0 else 0.0,
-        "tempo.first_strength": float(fine[first]),
+        "tempo.first_strength": float(strengths[0]),
         "tempo.second": float(_GRID[second]) if liked[second] > 0 else 0.0,
-        "tempo.second_strength": float(fine[second]),
+        "tempo.second_strength": float(strengths[1]),
         "beat.clarity": float(fine.max() - fine.min()),
-        "beat.regularity": float(np.mean(beats)),
+        "beat.regularity": float(beats.mean()),
     }
+
+
+def _at(correlation: Series, beats_per_minute: Series) -> Series:
+    """An autocorrelation at the periods of some tempi; 0 where it is too short."""
+    lag = 60.0 * FRAME_RATE / beats_per_minute
+    return np.interp(lag, np.arange(len(correlation)), correlation, right=0.0)
 
 
 def _autocorrelation(series: Series) -> Series:

@@ -10,6 +10,7 @@ from torch import Tensor
 from segue.audio import Audio
 from segue.audio.frontends import FrontEnd
 from segue.card import EncoderCard
+from segue.encoders.precision import full_float32
 from segue.encoders.protocol import Encoder, Samples, Vectors
 from segue.encoders.taggers.hearing import Hearing
 from segue.encoders.taggers.network import TaggerNetwork
@@ -90,7 +91,7 @@ class TaggerEncoder(Encoder):
         self, chunks: Sequence[Samples], hear: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, list[int]]:
         """What ``hear`` makes of every part (parts, n), and how many parts each chunk has."""
-        with torch.inference_mode():
+        with torch.inference_mode(), full_float32():
             parts = [self.hearing.frames(one, self.front_end, self.device) for one in chunks]
             heard = [hear(some) for some in torch.split(torch.cat(parts), self.batch)]
             return torch.cat(heard).double(), [len(part) for part in parts]
