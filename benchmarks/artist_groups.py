@@ -1,5 +1,8 @@
 """Factors of a million tracks: memory against ten thousand, and how fast vectors become words.
 
+Measured are `learn_factors` and `group_shares` alone; a manifest, its frames and the page of
+`segue targets artist-groups` are not part of it.
+
     python benchmarks/artist_groups.py --work DIR
 
 Tracks are simulated: each has one vector of 16 numbers, drawn again from (seed, track) whenever it
@@ -185,6 +188,7 @@ def main() -> None:
         if small.peak_mib is not None and large.peak_mib is not None:
             grown = round(large.peak_mib - small.peak_mib, 1)
         facts = {
+            "measured": "learn_factors and group_shares on simulated vectors; no manifest",
             "peak_mib_10k": small.peak_mib,
             "peak_mib_1m": large.peak_mib,
             "grown_mib": grown,

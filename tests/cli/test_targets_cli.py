@@ -48,7 +48,7 @@ def test_factors_for_people(music: Path, tmp_path: Path) -> None:
     assert "artist: most" in text
     assert "Groups by column 'artist': 12 of 24 tracks." in text
     assert "24 words" in text
-    assert "Factors learned with other seeds are alike by" in text
+    assert "Factors learned with other seeds and the same words are alike by" in text
     assert str(tmp_path / "out" / "report.html") in text.replace(" ", "")
 
 
@@ -95,7 +95,11 @@ def test_a_bad_file_ends_with_3_and_is_named(tmp_path: Path) -> None:
         (("--group", "artist", "--from", "mfcc", "--normalise", "max"), "none, standard, quantile"),
         (("--group", "artist", "--from", "mfcc", "--seconds", "long"), "--seconds N or all"),
         (("--group", "artist", "--from", "mfcc", "--seconds", "nan"), "seconds to hear"),
+        (("--group", "artist", "--from", "mfcc", "--seconds", "0.05"), "at least 0.1 seconds"),
         (("--group", "artist", "--from", "mfcc", "--seeds", "0"), "one seed at least"),
+        (("--group", "artist", "--from", "kim2018-mfcc"), "a front end"),
+        (("--group", "artist", "--from", "encoder:kim2018-mfcc"), "a front end"),
+        (("--group", "artist", "--from", "hamel2013"), "an encoder among mfcc"),
     ],
 )
 def test_bad_arguments_are_told_and_leave_no_folder(
@@ -104,6 +108,66 @@ def test_bad_arguments_are_told_and_leave_no_folder(
     result = run(music, *options, "-o", tmp_path / "out", code=2)
     assert said in flat(result.stderr)
     assert not (tmp_path / "out").exists()
+
+
+def test_groups_of_a_single_word_say_what_could_not_be_measured(tmp_path: Path) -> None:
+    lines = [f"{n}.wav,artist {n},mood {n % 3}" for n in range(12)]
+    (tmp_path / "m.csv").write_text("path,artist,mood\n" + "\n".join(lines))
+    more = (tmp_path / "m.csv", "--group", "artist", "--from", "labels:mood", *QUICK, "--seeds", 2)
+    text = flat(run(*more, "-o", tmp_path / "out").stdout)
+    assert "could not be measured: none of these groups has two words" in text
+    said = answer(*more, "-o", tmp_path / "out")
+    assert [line["perplexity"] for line in said["stability"]["numbers"]] == [None, None, None]
+    assert [line["shown"] for line in said["stability"]["numbers"]] == [False, False, False]
+
+
+def edit(path: Path, change: Any) -> None:
+    held = json.loads(path.read_text())
+    change(held)
+    path.write_text(json.dumps(held))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "code"),
+    [
+        ("targets.json", lambda held: held.update(facts={}), 1),
+        ("targets.json", lambda held: held["facts"].update(factors=[1]), 1),
+        ("targets.json", lambda held: held["facts"]["factors"][0].pop("size"), 1),
+        ("targets.json", lambda held: held["facts"]["factors"][0].update(words=[{"name": 1}]), 1),
+        ("targets.json", lambda held: held["facts"].update(notes=5), 1),
+        ("targets.json", lambda held: held["facts"].update(notes=["\x1b[31m"]), 1),
+        ("targets.json", lambda held: held["facts"].update(empty=["\u202e"]), 1),
+        ("targets.json", lambda held: held["facts"].update(groups="12"), 1),
+        ("run/run.json", lambda held: held.update(failures=[1]), 2),
+        ("run/run.json", lambda held: held.update(failures={"a": 1}), 2),
+        ("run/run.json", lambda held: held.update(failures=[{"path": "a", "line": "1"}]), 2),
+        ("run/run.json", lambda held: held.update(arguments=[["a", 1]]), 2),
+        ("run/run.json", lambda held: held.update(files=7), 2),
+    ],
+)
+def test_a_folder_that_was_tampered_with_is_refused_in_words(
+    tmp_path: Path, name: str, change: Any, code: int
+) -> None:
+    lines = [f"{n}.wav,artist {n // 2},mood {n % 3}" for n in range(8)]
+    (tmp_path / "m.csv").write_text("path,artist,mood\n" + "\n".join(lines))
+    more = (tmp_path / "m.csv", "--group", "artist", "--from", "labels:mood", *QUICK)
+    run(*more, "-o", tmp_path / "out")
+    edit(tmp_path / "out" / name, change)
+    said = run(*more, "-o", tmp_path / "out", code=code).stderr
+    assert name.removeprefix("run/") in said
+    assert "\x1b" not in said
+
+
+def test_a_page_that_is_gone_is_not_named_as_if_it_were_there(tmp_path: Path) -> None:
+    lines = [f"{n}.wav,artist {n // 2},mood {n % 3}" for n in range(8)]
+    (tmp_path / "m.csv").write_text("path,artist,mood\n" + "\n".join(lines))
+    more = (tmp_path / "m.csv", "--group", "artist", "--from", "labels:mood", *QUICK)
+    run(*more, "-o", tmp_path / "out")
+    (tmp_path / "out" / "report.html").unlink()
+    assert "its report is gone: remove" in flat(run(*more, "-o", tmp_path / "out").stdout)
+    (tmp_path / "out" / "targets.json").unlink()
+    run(*more, "-o", tmp_path / "out")
+    assert (tmp_path / "out" / "report.html").is_file()
 
 
 def test_another_runs_folder_is_refused(music: Path, tmp_path: Path) -> None:

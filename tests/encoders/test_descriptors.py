@@ -218,6 +218,29 @@ def test_irregular_clicks_are_less_regular() -> None:
     assert a["onset.irregularity"] < b["onset.irregularity"] - 0.2
 
 
+def bursts(times: np.ndarray, seconds: float = 20.0) -> np.ndarray:
+    """Decaying noise, another each time, as a drum is."""
+    draws = generator(2, "bursts")
+    samples = 1e-2 * noise(seconds + 0.1)
+    decay = np.exp(-np.arange(2000) / 500)
+    for time in times:
+        begin = round(time * RATE)
+        samples[begin : begin + 2000] += draws.standard_normal(2000) * decay
+    return samples
+
+
+def test_a_regular_beat_is_regular_whatever_its_period_in_frames() -> None:
+    """At 123.05 a minute a beat is 21 frames exactly, at 120 between 21 and 22."""
+    tempi = (60.0, 80.0, 100.0, 120.0, 123.05, 129.2, 140.0)
+    found = [described(bursts(np.arange(0.0, 20.0, 60 / tempo))) for tempo in tempi]
+    chance = described(bursts(np.sort(generator(3, "times").uniform(0, 20, 40))))
+    for name in ("beat.regularity", "tempo.first_strength"):
+        values = [one[name] for one in found]
+        assert min(values) > 0.7, name
+        assert max(values) - min(values) < 0.25, name
+        assert chance[name] < min(values) - 0.4, name
+
+
 @pytest.mark.parametrize("gain", [1e-4, 0.37, 50.0])
 def test_a_gain_and_an_offset_change_the_level_alone(
     gain: float, clip: Callable[..., np.ndarray]

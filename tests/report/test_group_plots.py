@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,31 +69,42 @@ def test_names_from_anywhere_are_drawn_or_explained() -> None:
     assert "[2] = \U000f0000" in figure.caption
 
 
-def test_stability_counts_factors_above_both_controls() -> None:
-    figure = stability_plot([[0.9, 0.3, 0.6], [0.7, 0.2, 0.6]], dealt=0.5, chance=0.1)
+def test_stability_is_drawn_beside_the_range_of_all_deals() -> None:
+    some = [[0.9, 0.3, 0.6], [0.7, 0.2, 0.6]]
+    figure = stability_plot(some, dealt=[0.5, 0.7, 0.6], chance=0.1)
     assert "3 factors over 3 seeds: mean similarity 0.55" in figure.alt
-    assert figure.alt.endswith("2 factors are above both.")
-    one = stability_plot([0.9, 0.3, 0.6], dealt=0.7, chance=0.1)
-    assert "over 2 seeds" in one.alt
-    assert one.alt.endswith("1 factor is above both.")
-    for bad in ([[]], [[0.1, np.nan]]):
+    assert "tracks dealt out anew 0.50 to 0.70 (3 deals), words shuffled 0.10." in figure.alt
+    assert figure.png != stability_plot(some, dealt=[0.6, 0.6, 0.6], chance=0.1).png
+    assert "over 2 seeds" in stability_plot([0.9, 0.3, 0.6], dealt=[0.7], chance=0.1).alt
+    for bad, dealt in (([[]], [0.1]), ([[0.1, np.nan]], [0.1]), ([0.1], []), ([0.1], [np.nan])):
         with pytest.raises(UsageError, match="finite similarities"):
-            stability_plot(bad, dealt=0.1, chance=0.1)
+            stability_plot(bad, dealt=dealt, chance=0.1)
 
 
 def test_topics_are_drawn_in_their_order() -> None:
     lines = [
-        Stability(topics=n, perplexity=100.0 - n, dealt_perplexity=101.0, unigram_perplexity=200.0,
-                  similarity=0.5, dealt_similarity=0.4, chance_similarity=0.1)
+        Stability(topics=n, seeds=2, perplexity=100.0 - n, dealt_perplexity=(101.0, 103.0),
+                  unigram_perplexity=200.0, similarity=0.5, dealt_similarity=(0.4, 0.3),
+                  chance_similarity=0.1)
         for n in (40, 10)
     ]  # fmt: skip
     figure = topics_plot(lines, chosen=40)
     assert figure.alt.index("10 factors 90") < figure.alt.index("40 factors 60")
-    assert "(dealt 101 and 0.40)" in figure.alt
+    assert "(dealt 101 to 103 (2 deals) and 0.30 to 0.40 (2 deals))" in figure.alt
     assert figure.png == topics_plot(lines[::-1], chosen=40).png
     assert figure.png != topics_plot(lines, chosen=10).png
     with pytest.raises(UsageError, match="a number of factors"):
         topics_plot([], chosen=40)
+    narrow = [replace(line, dealt_similarity=(0.35, 0.35)) for line in lines]
+    assert topics_plot(narrow, chosen=40).png != figure.png
+
+
+def test_a_perplexity_that_was_not_measured_is_left_out_and_said() -> None:
+    line = Stability(topics=3, seeds=3, perplexity=None, dealt_perplexity=(),
+                     unigram_perplexity=None, similarity=0.5, dealt_similarity=(0.4, 0.3),
+                     chance_similarity=0.1)  # fmt: skip
+    figure = topics_plot([line], chosen=3)
+    assert "3 factors not measured and 0.50 (dealt not measured and 0.30 to 0.40" in figure.alt
 
 
 def test_profiles_need_a_name_a_number() -> None:

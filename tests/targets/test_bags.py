@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from planted import blobs, vector_source
+from scipy.stats import norm
 from sklearn.preprocessing import QuantileTransformer
 
 from segue.errors import SegueError, StoreError, UsageError
 from segue.seeds import generator
-from segue.targets.bags import BagWriter
+from segue.targets.bags import BagWriter, regrouped
 from segue.targets.counting import count_labels, count_vectors
 from segue.targets.settings import FactorSettings
 from segue.targets.source import ArraySource, LabelSource, check_grouped
@@ -102,6 +103,20 @@ def test_a_writer_joins_what_comes_of_a_group_in_parts(tmp_path):
     bags = writer.close()
     assert bags.rows(range(5)).toarray().tolist() == expected
     assert bags.filled.tolist() == [1, 2, 4]
+
+
+def test_tracks_dealt_to_groups_are_counted_as_if_they_stood_there(tmp_path, monkeypatch):
+    monkeypatch.setattr("segue.targets.bags.AT_ONCE", 3)
+    dictionary, source = random_dictionary(), vector_source(tracks=40, groups=9)
+    source.arrays[3] = source.arrays[3][:0]
+    order = generator(1).permutation(40)
+    alone = ArraySource([str(n) for n in range(40)], np.arange(40), source.arrays)
+    tracks = count_vectors(dictionary, alone, tmp_path / "tracks")
+    found = regrouped(tracks, source.group_of, order, tmp_path / "groups")
+    dealt = ArraySource(source.names, source.group_of, [source.arrays[n] for n in order])
+    expected = count_vectors(dictionary, dealt, tmp_path / "dealt")
+    np.testing.assert_array_equal(found.totals, expected.totals)
+    np.testing.assert_array_equal(found.rows(range(9)).toarray(), expected.rows(range(9)).toarray())
 
 
 def test_bags_that_were_cut_short_are_not_read(tmp_path):
@@ -197,7 +212,26 @@ def test_standard_units_and_ranks_are_those_of_numpy_and_scikit_learn():
     expected = QuantileTransformer(n_quantiles=500, output_distribution="normal").fit_transform(
         plain
     )
-    np.testing.assert_allclose(ranked.normalised(vectors), expected, atol=1e-3)
+    most = norm.ppf(1 - 1 / 1000)  # of 500 vectors
+    found = ranked.normalised(vectors)
+    np.testing.assert_allclose(found, expected.clip(-most, most), atol=1e-3)
+    assert (np.abs(found).max(axis=0) > most - 1e-3).all()
+    assert np.abs(ranked.normalised(1e9 * vectors)).max() < most + 1e-3
+
+
+def test_values_tied_at_the_least_do_not_decide_distances_and_constant_ones_are_0():
+    vectors = generator(0).gamma(1.0, 3.0, (500, 4)).astype(np.float32)
+    vectors[::5, 1] = 0.0
+    vectors[:, 2] = 7.0
+    ranked = learn_dictionary(one_track(vectors), FactorSettings(words=4, normalise="quantile"))
+    other = vectors.copy()
+    other[:9, 2] = [6.0, np.nextafter(np.float32(7), np.float32(8)), *range(7)]
+    for some in (vectors, other):
+        found = ranked.dictionary.normalised(some)
+        assert (found[:, 2] == 0).all()
+        assert np.abs(found).max() < 3.1
+    far = np.square(found[:, 1])[::5].sum() / np.square(found[:, 1]).sum()
+    assert far < 0.8  # of a fifth of the vectors; 0.9 where they are sent to -5.2
 
 
 def test_distances_are_kept_when_nothing_is_normalised():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from planted import planted_groups, planted_topics, vector_source
@@ -11,10 +13,23 @@ from sklearn.decomposition import LatentDirichletAllocation
 from segue.errors import SegueError, UsageError
 from segue.seeds import generator
 from segue.targets.counting import count_vectors
-from segue.targets.factors import FactorSettings, group_shares, learn_factors
+from segue.targets.factors import (
+    FactorSettings,
+    count_bags,
+    group_shares,
+    learn_counted,
+    learn_factors,
+    shares_of_bags,
+)
 from segue.targets.listing import top_groups, top_words
 from segue.targets.source import ArraySource, LabelSource
-from segue.targets.stability import completion_perplexity, match_topics, topic_stability
+from segue.targets.stability import (
+    Stability,
+    completion_perplexity,
+    learnings,
+    match_topics,
+    topic_stability,
+)
 from segue.targets.topics import learn_topics, shares_of
 
 SMALL = FactorSettings(words=20, topics=4, passes=3)
@@ -246,14 +261,117 @@ def test_stability_tells_groups_that_are_there_from_tracks_dealt_out_anew(tmp_pa
     table = planted_topics(topics=5, words=50)
     words, group_of, _ = planted_groups(table, groups=150, tracks=6, per_track=5)
     source = labels_of(words, group_of)
-    model = learn_factors(source, FactorSettings(topics=5, passes=5), work=tmp_path)
+    model = learn_factors(source, FactorSettings(topics=10, passes=5), work=tmp_path)
     few, right = topic_stability(model, source, topics=(2, 10), seeds=3, work=tmp_path)
-    assert right.topics == 10
-    assert right.similarity > 0.8 > right.dealt_similarity + 0.2
+    assert (right.topics, right.seeds, len(right.dealt_similarity)) == (10, 3, 5)
+    assert (few.topics, few.seeds, len(few.dealt_similarity)) == (2, 2, 1)
+    assert right.similarity > 0.8 > max(right.dealt_similarity) + 0.1
+    assert right.shown
+    assert not few.shown  # of one deal nothing is claimed
     assert right.chance_similarity < 0.4
     assert right.perplexity < few.perplexity < right.unigram_perplexity
-    assert right.perplexity < right.dealt_perplexity
+    assert right.perplexity < min(right.dealt_perplexity)
     assert not list(tmp_path.iterdir())
+
+
+def noise(seed, groups=60, words=100, each=40):
+    """One track a group, of words that are drawn alike for all."""
+    draws = generator(seed, "noise")
+    chances = 1 / np.arange(1, words + 1)
+    drawn = draws.choice(words, (groups, each), p=chances / chances.sum())
+    return labels_of(drawn.tolist(), np.arange(groups))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_nothing_is_shown_of_noise(tmp_path, seed):
+    """Dealing tracks anew changes nothing here: groups as they are, are one more deal."""
+    source = noise(seed)
+    model = learn_factors(source, FactorSettings(topics=6, passes=3, seed=seed), work=tmp_path)
+    (found,) = topic_stability(model, source, topics=(6,), work=tmp_path)
+    assert len(found.dealt_similarity) == 5
+    assert not found.shown
+    # nor do topics foretell what frequencies alone do not
+    assert found.perplexity > 0.9 * found.unigram_perplexity
+
+
+def test_only_what_is_better_than_all_of_several_deals_in_both_ways_is_shown():
+    line = Stability(topics=2, seeds=2, perplexity=9.0, dealt_perplexity=(10.0, 9.5),
+                     unigram_perplexity=20.0, similarity=0.7, dealt_similarity=(0.4, 0.6),
+                     chance_similarity=0.1)  # fmt: skip
+    assert (line.above, line.shown) == (True, True)
+    low = replace(line, similarity=0.6)
+    assert (low.above, low.shown) == (False, False)
+    for perplexity, dealt in ((9.7, (10.0, 9.5)), (None, ()), (9.0, (9.5,)), (9.5, (9.5, 9.5))):
+        other = replace(line, perplexity=perplexity, dealt_perplexity=dealt)
+        assert (other.above, other.shown) == (True, False)
+    one = replace(line, dealt_similarity=(0.4,), dealt_perplexity=(9.5,))
+    assert (one.above, one.shown) == (False, False)
+
+
+def test_guessing_without_topics_supposes_as_many_words_as_topics_do(tmp_path):
+    """With one word supposed in all, instead of 1 / topics of each, 97 of 1000 are foretold."""
+    source = noise(0, groups=80, words=1000, each=20)
+    model = learn_factors(source, FactorSettings(topics=2, passes=1), work=tmp_path)
+    (found,) = topic_stability(model, source, topics=(2,), seeds=2, deals=1, work=tmp_path)
+    bags, _ = count_bags(model, source, tmp_path / "own")
+    order = generator(0, "stability", "held out").permutation(bags.filled)
+    train, held = np.sort(order[16:]), np.sort(order[:16])
+    counted = bags.rows(train).sum(axis=0)
+    expected = completion_perplexity((counted + 1 / 2)[None], bags, held, 0)
+    assert found.unigram_perplexity == pytest.approx(expected)
+    # what one topic with the prior of these would say of a new word
+    assert found.perplexity > 0.9 * found.unigram_perplexity
+
+
+def test_groups_of_one_word_have_no_perplexity(tmp_path):
+    labels = [[f"label {n % 5}"] for n in range(30)]
+    names = [f"group {n}" for n in range(30)]
+    source = LabelSource(names, np.arange(30), names, labels)
+    model = learn_factors(source, SMALL, work=tmp_path)
+    for line in topic_stability(model, source, topics=(2, 4), work=tmp_path):
+        assert line.perplexity is line.unigram_perplexity is None
+        assert line.dealt_perplexity == ()
+        assert np.isfinite([line.similarity, *line.dealt_similarity]).all()
+
+
+def test_vectors_are_made_words_of_once_for_all_deals(tmp_path):
+    source = vector_source(tracks=200, groups=60)
+    model = learn_factors(source, SMALL, work=tmp_path)
+    told = []
+    topic_stability(
+        model, source, topics=(2, 4), work=tmp_path, watch=lambda *one: told.append(one)
+    )
+    assert [one for one in told if one[0] == "words of tracks"] == [("words of tracks", 200, 200)]
+    learned = sum(done == total for what, done, total in told if what == "topics")
+    assert learned == learnings(4, (2, 4), seeds=3) == 22
+
+
+def test_what_no_folder_could_hold_is_refused_before_it_is_learned(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr("segue.targets.settings.MOST_BYTES", 8 * 2**20 + 8 * 4 * 20)
+    with pytest.raises(UsageError, match="4 topics over 20 words of 5 numbers: 1040 bytes"):
+        learn_factors(vector_source(), SMALL, work=tmp_path, watch=lambda *one: told.append(one[0]))
+    assert set(told) == {"vectors for the dictionary"}
+    many = LabelSource(["a", "b"], [0, 1], "xy", [[f"l{n}" for n in range(21)], ["l0"]])
+    with pytest.raises(UsageError, match="4 topics over 21 words: 672 bytes"):
+        learn_factors(many, SMALL, work=tmp_path)
+    monkeypatch.setattr("segue.targets.factors.MOST_TEXT", 10)
+    with pytest.raises(UsageError, match="labels of 10 bytes together"):
+        learn_factors(many, SMALL, work=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_shares_of_counted_bags_are_those_of_the_source(tmp_path):
+    source = vector_source()
+    model, bags = learn_counted(source, SMALL, folder=tmp_path / "kept")
+    np.testing.assert_array_equal(
+        model.components, learn_factors(source, SMALL, work=tmp_path).components
+    )
+    found = shares_of_bags(model, source, bags)
+    expected = group_shares(model, source, work=tmp_path)
+    np.testing.assert_array_equal(found.shares, expected.shares)
+    np.testing.assert_array_equal(found.words, expected.words)
+    assert [one.name for one in tmp_path.iterdir()] == ["kept"]
 
 
 def test_stability_uses_no_more_groups_than_asked(tmp_path):

@@ -65,6 +65,12 @@ def test_a_name_with_a_semicolon_is_one_group() -> None:
     assert any("also with a ';' in it: 'Earth; Wind & Fire'" in note for note in found.notes())
 
 
+@pytest.mark.parametrize("cells", [("a;b", "a; b", "c"), (";", "b"), (" ; ", ";", "b")])
+def test_cells_that_name_no_other_group_are_names(cells: tuple[str, ...]) -> None:
+    found = read_groups(manifest_of(*((f"{n}", cell) for n, cell in enumerate(cells))), "artist")
+    assert set(found.names) == {cell.strip() for cell in cells}
+
+
 @pytest.mark.parametrize("cells", [("a;b", "a", "b"), ("a;b", "b;c", "a;c")])
 def test_several_groups_in_a_cell_are_refused(cells: tuple[str, ...]) -> None:
     manifest = manifest_of(*((f"{n}", cell) for n, cell in enumerate(cells)))

@@ -38,9 +38,10 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def learn(music: Path, out: Path, **more: Any) -> ArtistGroups:
+def learn(music: Path | Manifest, out: Path, **more: Any) -> ArtistGroups:
     options: dict[str, Any] = {"settings": SETTINGS, "workers": 1, "seeds": 2}
-    return artist_groups(music, "artist", more.pop("kind", "mfcc"), out, **{**options, **more})
+    group, kind = more.pop("group", "artist"), more.pop("kind", "mfcc")
+    return artist_groups(music, group, kind, out, **{**options, **more})
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,7 @@ def test_kinds_of_sound_become_factors(done: tuple[ArtistGroups, Path]) -> None:
 def test_what_was_left_out_is_named(done: tuple[ArtistGroups, Path]) -> None:
     facts, failures = done[0].facts, done[0].failures
     assert facts["empty"] == ["mute one"]
+    assert facts["empty_groups"] == 1
     assert (facts["groups"], facts["tracks"], facts["nameless"]) == (13, 24, 1)
     assert {Path(one["path"]).name for one in failures} == {"silent.wav", "mute.wav"}
     notes = " ".join(facts["notes"])
@@ -116,14 +118,15 @@ def test_factors_are_compared_over_seeds_and_numbers(done: tuple[ArtistGroups, P
     # kinds of sound are there whatever the seed
     own = next(line for line in found["numbers"] if line["topics"] == 3)
     assert np.mean(found["similarity"]) > own["chance_similarity"] + 0.3
-    assert any("Factors learned with other seeds are alike" in note for note in facts["notes"])
+    said = "Factors learned with other seeds and the same words are alike"
+    assert any(said in note for note in facts["notes"])
 
 
 def test_progress_of_many_learnings_counts_them(music: Path, tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     learn(music, tmp_path / "out", kind="labels:kind", watch=lambda *one: told.append(one))
     again = [(done, total) for what, done, total in told if what == "factors learned again"]
-    assert again[-1] == (13, 13)
+    assert again[-1] == (21, 21)
     assert again == sorted(again)
     restarted = [(what, done) for what, done, _ in told]
     assert len({what for what, _ in restarted}) < 12
@@ -155,7 +158,7 @@ def test_a_finished_run_is_read_back(
     done: tuple[ArtistGroups, Path], music: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, out = done
-    monkeypatch.setattr(groups, "learn_factors", None)  # it would fail
+    monkeypatch.setattr(groups, "learn_counted", None)  # it would fail
     again = learn(music, out)
     assert again.facts == made.facts
     assert again.failures == made.failures
@@ -178,6 +181,107 @@ def test_other_audio_in_the_same_place_is_refused(music: Path, tmp_path: Path) -
     soundfile.write(copy.parent / "low0.wav", np.random.default_rng(0).normal(0, 0.1, RATE), RATE)
     with pytest.raises(UsageError, match="files of another size or time"):
         learn(copy, tmp_path / "out")
+
+
+def test_audio_that_is_there_is_compared_though_other_is_gone(music: Path, tmp_path: Path) -> None:
+    copy = data_set(tmp_path / "copy", ["low", "high"], tracks=3)
+    with copy.open("a") as file:
+        file.write("gone.wav,gone,high,,artist high 0\n")
+    made = learn(copy, tmp_path / "out", seeds=1)
+    assert len(made.failures) == 1
+    folder = copy.parent
+    kept = (folder / "low1.wav").read_bytes()
+    (folder / "low1.wav").unlink()
+    assert learn(copy, tmp_path / "out", seeds=1).facts == made.facts
+    soundfile.write(folder / "low0.wav", np.random.default_rng(0).normal(0, 0.1, RATE), RATE)
+    with pytest.raises(UsageError, match="files of another size or time"):
+        learn(copy, tmp_path / "out", seeds=1)
+    (folder / "low0.wav").unlink()
+    (folder / "gone.wav").write_bytes(kept)  # the run did not hear it
+    with pytest.raises(UsageError, match="files of another size or time"):
+        learn(copy, tmp_path / "out", seeds=1)
+    for one in folder.glob("*.wav"):
+        one.unlink()
+    assert learn(copy, tmp_path / "out", seeds=1).facts == made.facts
+
+
+def test_tracks_that_are_gone_are_written_again_and_others_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    lines = [f"{n}.wav,artist {n // 2},{'' if n < 2 else f'mood {n % 3}'}" for n in range(8)]
+    path.write_text("path,artist,mood\n" + "\n".join(lines))
+    made = learn(path, tmp_path / "out", kind="labels:mood")
+    tracks = tmp_path / "out" / "tracks.parquet"
+    before = tracks.read_bytes()
+    tracks.unlink()
+    again = learn(path, tmp_path / "out", kind="labels:mood")
+    assert tracks.read_bytes() == before
+    assert again.facts == made.facts
+    tracks.write_bytes(before[:-1])
+    with pytest.raises(UsageError, match="Remove or rename it, and run again"):
+        learn(path, tmp_path / "out", kind="labels:mood")
+
+
+def test_groups_of_one_word_each_are_learned(music: Path, tmp_path: Path) -> None:
+    """One vector a track, one track a group: no group has two words to foretell one by another."""
+    made = learn(
+        music, tmp_path / "out", kind="encoder:mfcc", settings=FactorSettings(words=4, topics=3),
+        group="id",
+    )  # fmt: skip
+    numbers = made.facts["stability"]["numbers"]
+    assert {line["perplexity"] for line in numbers} == {None}
+    assert {line["unigram_perplexity"] for line in numbers} == {None}
+    assert all(line["dealt_perplexity"] == [] for line in numbers)
+    said = "could not be measured: none of these groups has two words"
+    assert any(said in note for note in made.facts["notes"])
+    assert said in (tmp_path / "out" / "report.html").read_text()
+    assert "because of the groups" in " ".join(made.facts["notes"])
+
+
+def test_noise_is_not_said_to_be_shown(tmp_path: Path) -> None:
+    draws = np.random.default_rng(0)
+    chances = 1 / np.arange(1, 101)
+    labels = [
+        ";".join(f"w{n}" for n in draws.choice(100, 40, replace=False, p=chances / chances.sum()))
+        for _ in range(60)
+    ]
+    path = tmp_path / "m.csv"
+    path.write_text("path,artist,tags\n" + "".join(f"{n}.wav,a{n},{one}\n" for n, one in
+                                                   enumerate(labels)))  # fmt: skip
+    made = learn(path, tmp_path / "out", kind="labels:tags", seeds=3)
+    own = next(one for one in made.facts["stability"]["numbers"] if one["topics"] == 3)
+    assert (len(own["dealt_similarity"]), own["shown"]) == (5, False)
+    notes = " ".join(made.facts["notes"])
+    assert "not shown that factors return because of the groups" in notes
+    assert "5 deals" in notes
+
+
+def test_ids_and_titles_of_any_characters_are_learned_and_shown_escaped(tmp_path: Path) -> None:
+    ids = [f"id\u202e{n}" for n in range(6)] + [f"id\n{n}" for n in range(6)]
+    rows = [
+        {"path": f"{n}.wav", "id": one, "artist": f"a{n // 2}", "mood": f"m{n % 3}",
+         "title": "\x1b[31mred" * (n % 2)}
+        for n, one in enumerate(ids)
+    ]  # fmt: skip
+    made = learn(Manifest.from_rows(rows), tmp_path / "out", kind="labels:mood", seeds=1)
+    said = json.dumps(made.facts, ensure_ascii=False)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert not {"\u202e", "\x1b"} & {*said, *page}
+    assert "x1b[31mred (a" in page
+    assert pq.read_table(tmp_path / "out" / "tracks.parquet")["id"].to_pylist() == ids
+
+
+def test_groups_without_words_are_counted_and_few_of_them_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups, "LISTED", 2)
+    rows = [
+        {"path": f"{n}.wav", "artist": f"a{n:02}", "mood": "" if n < 5 else f"m{n % 3}"}
+        for n in range(12)
+    ]
+    made = learn(Manifest.from_rows(rows), tmp_path / "out", kind="labels:mood", seeds=1)
+    assert (made.facts["empty_groups"], made.facts["empty"]) == (5, ["a00", "a01"])
+    assert made.folder.shares.empty == tuple(f"a{n:02}" for n in range(5))
+    assert "3 factors of 7 groups" in (tmp_path / "out" / "report.html").read_text()
 
 
 @pytest.mark.parametrize("stage", ["topics", "write_targets"])

@@ -74,7 +74,10 @@ def artist_groups(
     ] = "30",
     chunks: options.Chunks = "1",
     seeds: Annotated[
-        int, typer.Option(help="Learnings compared, to see which factors return; 1: none.")
+        int,
+        typer.Option(
+            help="Learnings compared, with the same words, to see which factors return; 1: none."
+        ),
     ] = 3,
     frames: Annotated[
         Path | None, typer.Option(help="Keep frames in this store, for several runs.")
@@ -88,7 +91,8 @@ def artist_groups(
 
     Words of all tracks (by k-means, or labels) are counted in every group, and topics are learned
     from these bags (LDA): each group, and each of its tracks, gets one distribution. Run again
-    with the same arguments, it goes on where it stopped.
+    with the same arguments, it keeps the frames that were made and learns words and factors anew;
+    a finished run is read back.
     """
     from segue.cli.app import parse_chunks
     from segue.targets.settings import FactorSettings
@@ -153,7 +157,7 @@ def _show(done: ArtistGroups, out: Path) -> None:
     print_table(
         ["factor", "size", "returns", *(["words"] if named else []), f"{facts['group']}: most"],
         rows,
-        f"{len(busy)} factors of {facts['groups'] - len(facts['empty'])} groups{more}",
+        f"{len(busy)} factors of {facts['groups'] - facts['empty_groups']} groups{more}",
     )
     for note in facts["notes"]:
         say(note)
@@ -161,7 +165,11 @@ def _show(done: ArtistGroups, out: Path) -> None:
         say(f"  no distribution: {name}")
     for one in done.failures[:SHOWN]:
         say(f"  line {one['line']}: {one['reason']}")
-    say(f"{out}; report: {out / 'report.html'}")
+    page = out / "report.html"
+    if page.is_file():
+        say(f"{out}; report: {page}")
+    else:
+        say(f"{out}; its report is gone: remove {out / 'targets.json'} and run again to make it")
 
 
 def _normalise(text: str) -> Normalise:

@@ -115,7 +115,7 @@ def sorted_rows(shares: Shares) -> NDArray[np.int64]:
 def stability_plot(
     similarity: ArrayLike,
     *,
-    dealt: float,
+    dealt: Sequence[float],
     chance: float,
     idle: ArrayLike | None = None,
     name: str = "stability",
@@ -126,9 +126,10 @@ def stability_plot(
     ----------
     similarity : (runs, factors) array
         Cosine of each factor with the one matched to it, one run for each other seed.
-    dealt, chance : float
-        Mean similarity where tracks were dealt out anew to the groups, and where the words of
-        factors were shuffled.
+    dealt : sequence of float
+        Mean similarity where tracks were dealt out anew to the groups, of each deal.
+    chance : float
+        The same where the words of factors were shuffled.
     idle : (factors,) boolean array, optional
         Factors that are in no group: all alike, they are left out.
     name : str
@@ -141,12 +142,12 @@ def stability_plot(
 
     Examples
     --------
-    >>> stability_plot([[0.9, 0.5], [0.8, 0.4]], dealt=0.6, chance=0.1).alt
-    'Dot plot of 2 factors over 3 seeds: mean similarity 0.65; tracks dealt out anew 0.60, words \
-shuffled 0.10. 1 factor is above both.'
+    >>> stability_plot([[0.9, 0.5], [0.8, 0.4]], dealt=[0.6, 0.5], chance=0.1).alt
+    'Dot plot of 2 factors over 3 seeds: mean similarity 0.65; tracks dealt out anew 0.50 to 0.60 \
+(2 deals), words shuffled 0.10.'
     """
     found = np.atleast_2d(np.asarray(similarity, np.float64))
-    if not found.size or not np.isfinite([*found.ravel(), dealt, chance]).all():
+    if not found.size or not dealt or not np.isfinite([*found.ravel(), *dealt, chance]).all():
         raise UsageError(
             wanted="finite similarities (runs, factors) and of two controls",
             got=f"shape {found.shape}, {dealt} and {chance}",
@@ -158,13 +159,13 @@ shuffled 0.10. 1 factor is above both.'
         found = found[:, numbers]
     middle = found.mean(axis=0)
     order = np.argsort(-middle, kind="stable")
-    above = int((middle > max(dealt, chance)).sum())
 
     def paint(canvas: Canvas) -> None:
         ax = canvas.add_subplot()
         x = np.arange(len(order))
-        ax.axhline(dealt, color=PALETTE[1], linewidth=1.3, linestyle=(0, (4, 3)),
-                   label="tracks dealt out anew (mean)")  # fmt: skip
+        ax.axhline(float(np.mean(dealt)), color=PALETTE[1], linewidth=1.3, linestyle=(0, (4, 3)),
+                   label="tracks dealt out anew (mean and range)")  # fmt: skip
+        ax.axhspan(min(dealt), max(dealt), color=PALETTE[1], alpha=0.2, linewidth=0)
         ax.axhline(chance, color=QUIET, linewidth=1.3, linestyle=(0, (1, 2)),
                    label="words shuffled (mean)")  # fmt: skip
         low, high = found.min(axis=0)[order], found.max(axis=0)[order]
@@ -183,11 +184,12 @@ shuffled 0.10. 1 factor is above both.'
         caption=f"Factors were learned again with other seeds ({len(found) + 1} in all), each "
         "matched with the one most like it in what it adds to the words of all groups; a factor "
         "that returns has a similarity near 1. Lines: "
-        "least and most over seeds. Controls: the same where tracks were dealt out anew to the "
-        "groups, so that groups mean nothing; and where words were shuffled.",
+        "least and most over seeds. The words are the same for all seeds. Controls, means by share "
+        f"of words: tracks dealt out anew to the groups, so that groups mean nothing (band: least "
+        f"and most of {len(dealt)} deals); words shuffled.",
         alt=f"Dot plot of {len(middle)} factors over {len(found) + 1} seeds: mean similarity "
-        f"{middle.mean():.2f}; tracks dealt out anew {dealt:.2f}, words shuffled {chance:.2f}. "
-        f"{above} factor{'s are' if above != 1 else ' is'} above both.",
+        f"{middle.mean():.2f}; tracks dealt out anew {_deals(dealt, '.2f')}, words shuffled "
+        f"{chance:.2f}.",
         name=name,
     )
 
@@ -221,15 +223,15 @@ def topics_plot(
             (left, "perplexity", "unigram_perplexity"),
             (right, "similarity", "chance_similarity"),
         ):
+            none = "no factors at all" if ax is left else "words shuffled"
             for one, style, colour, label in (
                 (key, "o-", PALETTE[0], "these groups"),
-                (f"dealt_{key}", "s--", PALETTE[1], "tracks dealt out anew"),
-                (control, "D:", QUIET, ""),
+                (control, "D:", QUIET, none),
             ):
-                y = [getattr(line, one) for line in ranked]
-                text = label or ("no factors at all" if ax is left else "words shuffled")
+                y = np.array([getattr(line, one) for line in ranked], np.float64)  # None: NaN
                 ax.plot(x, y, style, color=colour, markersize=4.5, mec="white", mew=0.5,
-                        linewidth=1.4, label=text)  # fmt: skip
+                        linewidth=1.4, label=label)  # fmt: skip
+            _paint_deals(ax, x, [getattr(line, f"dealt_{key}") for line in ranked])
             ax.axvline(chosen, color=FAINT, linewidth=3.0, zorder=0)
             ax.set_xlabel("number of factors")
             ax.set_xticks(x)
@@ -239,20 +241,44 @@ def topics_plot(
         right.set(ylabel="similarity over seeds", ylim=(0, 1.02))
 
     words = "; ".join(
-        f"{line.topics} factors {line.perplexity:.3g} and {line.similarity:.2f} "
-        f"(dealt {line.dealt_perplexity:.3g} and {line.dealt_similarity:.2f})"
+        f"{line.topics} factors {_measured(line.perplexity)} and {line.similarity:.2f} (dealt "
+        f"{_deals(line.dealt_perplexity, '.3g')} and {_deals(line.dealt_similarity, '.2f')})"
         for line in ranked
     )
     return Figure(
         draw((WIDTH, 3.2), paint),
         caption="Left: among how many words one would have to guess, by half of a group's words, "
         "the others of it, in groups that nothing was learned from: less is better. Right: "
-        "similarity of matched factors over seeds: more is better. Tracks that belong together "
-        "stand on both sides once they are dealt out anew, which makes their words easier to "
-        f"foretell. Broad line: the {chosen} factors of this run.",
+        "similarity of matched factors over seeds, with the same words. Tracks that belong "
+        "together stand on both sides once they are dealt out anew, which makes their words easier "
+        f"to foretell. Broad line: the {chosen} factors of this run, which were learned with more "
+        "seeds and deals than the others; bars: least and most of the deals.",
         alt=f"Perplexity of held-out groups and similarity over seeds: {words}.",
         name=name,
     )
+
+
+def _paint_deals(ax: Axes, x: Sequence[int], deals: Sequence[Sequence[float]]) -> None:
+    """Mean of some deals, and a bar from the least to the most."""
+    known = [(place, some) for place, some in zip(x, deals, strict=True) if len(some)]
+    places = [place for place, _ in known]
+    ax.plot(places, [float(np.mean(some)) for _, some in known], "s--", color=PALETTE[1],
+            markersize=4.5, mec="white", mew=0.5, linewidth=1.4,
+            label="tracks dealt out anew")  # fmt: skip
+    low, high = [min(some) for _, some in known], [max(some) for _, some in known]
+    ax.vlines(places, low, high, color=PALETTE[1], linewidth=1.6, alpha=0.6)
+
+
+def _measured(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.3g}"
+
+
+def _deals(values: Sequence[float], form: str) -> str:
+    """The least and the most of some deals."""
+    if not values:
+        return "not measured"
+    low, high = format(min(values), form), format(max(values), form)
+    return low if len(values) == 1 else f"{low} to {high} ({len(values)} deals)"
 
 
 def profile_plot(

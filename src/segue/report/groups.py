@@ -136,8 +136,8 @@ def factors_table(factors: Sequence[Factor], *, group: str = "") -> Table:
         + ("Below a word: its share of the factor and how many times its usual share that is. ")
         * named
         + "Below groups and tracks: the factor's share in them."
-        + " Returns: similarity to the factors matched to it in runs with other seeds; 1 is the "
-        "same." * returning
+        + " Returns: similarity to the factors matched to it in runs with other seeds and the same "
+        "words; 1 is the same." * returning
     )
     return Table(header, rows, note, (len(header) - 1,) if returning else ())
 

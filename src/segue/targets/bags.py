@@ -18,6 +18,7 @@ from segue.errors import StoreError
 from segue.targets.source import Whole
 
 WORDS, COUNTS = "words.u16", "counts.u32"
+AT_ONCE = 256  # bags of tracks that are read together
 
 Words = NDArray[np.uint16]
 Counts = NDArray[np.uint32]
@@ -147,6 +148,19 @@ class BagWriter:
         self._open = int(group[-1])
         self._counts[word[last]] += counts[last]
 
+    def add_counts(self, group: int, counts: Whole) -> None:
+        """How often each word (vocabulary,) occurs in a group, no earlier one than the last.
+
+        Raises
+        ------
+        StoreError
+            They cannot be written.
+        """
+        if group != self._open:
+            self._flush()
+        self._open = group
+        self._counts += counts
+
     def close(self) -> Bags:
         """Finish the last group; the bags.
 
@@ -179,6 +193,46 @@ class BagWriter:
                 file.write(count.astype(np.uint32).tobytes())
         except OSError as error:
             raise _full(self.folder, error) from error
+
+
+def regrouped(tracks: Bags, group_of: Whole, order: Whole, folder: Path) -> Bags:
+    """Bags of groups from those of tracks: no vector is made a word again.
+
+    Parameters
+    ----------
+    tracks : Bags
+        One a track.
+    group_of : (tracks,) int64 array
+        Never decreasing.
+    order : (tracks,) int64 array
+        ``order[n]`` is the track that stands in the group ``group_of[n]``.
+    folder : Path
+        Of the bags.
+
+    Raises
+    ------
+    StoreError
+        The bags of the tracks are gone, or these cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> work = Path(tempfile.mkdtemp())
+    >>> writer = BagWriter(work / "tracks", groups=3, vocabulary=2)
+    >>> writer.add(np.array([0, 1, 2]), np.array([0, 1, 1]))
+    >>> bags = regrouped(writer.close(), np.array([0, 0, 1]), np.array([2, 1, 0]), work / "groups")
+    >>> bags.rows([0, 1]).toarray().astype(int)
+    array([[0, 2],
+           [1, 0]])
+    """
+    groups = int(group_of[-1]) + 1
+    writer = BagWriter(folder, groups=groups, vocabulary=tracks.vocabulary)
+    ends = np.searchsorted(group_of, np.arange(groups), side="right")
+    for group, members in enumerate(np.split(order, ends[:-1])):
+        for begin in range(0, len(members), AT_ONCE):
+            counts = tracks.rows(members[begin : begin + AT_ONCE]).sum(axis=0)
+            writer.add_counts(group, counts.astype(np.int64))
+    return writer.close()
 
 
 def remove_bags(folder: Path) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from segue.errors import UsageError
 from segue.targets.bags import Bags, remove_bags
 from segue.targets.counting import count_labels, count_vectors, tracks_of
-from segue.targets.settings import MOST_WORDS, FactorSettings
+from segue.targets.settings import MOST_TEXT, MOST_WORDS, FactorSettings, check_size
 from segue.targets.source import Labelled, Source, Watch, Whole, check_grouped
 from segue.targets.texts import check_text
 from segue.targets.topics import Components, learn_topics, shares_of, topic_words
@@ -36,7 +36,9 @@ __all__ = [
     "GroupShares",
     "count_bags",
     "group_shares",
+    "learn_counted",
     "learn_factors",
+    "shares_of_bags",
 ]
 
 
@@ -140,7 +142,7 @@ def learn_factors(
     ------
     UsageError
         Tracks that are not sorted by group; fewer than two groups with words; fewer than two
-        different vectors or labels.
+        different vectors or labels; topics and words that no folder could hold.
     SegueError
         Vectors that are not finite or of different width; names the track.
     StoreError
@@ -156,29 +158,54 @@ def learn_factors(
     >>> group_shares(model, source, work=work).shares.shape
     (2, 2)
     """
+    try:
+        return learn_counted(source, settings, folder=work / BAGS, watch=watch)[0]
+    finally:
+        remove_bags(work / BAGS)
+
+
+def learn_counted(
+    source: Source | Labelled,
+    settings: FactorSettings,
+    *,
+    folder: Path,
+    watch: Watch | None = None,
+) -> tuple[FactorModel, Bags]:
+    """As :func:`learn_factors`, with the bags it counted, for what else is made of them.
+
+    Parameters
+    ----------
+    source : Source or Labelled
+    settings : FactorSettings
+    folder : Path
+        Of the bags, which are the caller's to remove, also after an error.
+    watch : callable, optional
+
+    Raises
+    ------
+    UsageError, SegueError, StoreError
+        As :func:`learn_factors`.
+    """
     check_grouped(source)
-    folder = work / BAGS
     words: Dictionary | tuple[str, ...]
     facts: dict[str, int] = {}
     notes: tuple[str, ...] = ()
     if isinstance(source, Labelled):
         words = checked_vocabulary(source)
+        check_size(settings.topics, len(words))
     else:
         learned = learn_dictionary(source, settings, watch=watch)
         words, notes = learned.dictionary, learned.notes
         facts = {"vectors_drawn": learned.drawn, "empty_words": learned.unused}
-    try:
-        bags, _ = _count(words, source, folder, watch)
-        filled = len(bags.filled)
-        if filled < 2:
-            raise UsageError(
-                wanted="at least two groups with words",
-                got=f"{filled} of {len(bags)}",
-                fix="Give more groups, or tracks that have vectors or labels",
-            )
-        components = learn_topics(bags, settings, watch=watch)
-    finally:
-        remove_bags(folder)
+    bags, _ = _count(words, source, folder, watch)
+    filled = len(bags.filled)
+    if filled < 2:
+        raise UsageError(
+            wanted="at least two groups with words",
+            got=f"{filled} of {len(bags)}",
+            fix="Give more groups, or tracks that have vectors or labels",
+        )
+    components = learn_topics(bags, settings, watch=watch)
     facts |= {
         "groups": len(bags),
         "empty_groups": len(bags) - filled,
@@ -188,7 +215,7 @@ def learn_factors(
     more = _topic_notes(settings, filled, len(bags), components.shape[1])
     for note in more:
         logger.warning(note)
-    return FactorModel(
+    model = FactorModel(
         settings=settings,
         components=components,
         dictionary=words if isinstance(words, Dictionary) else None,
@@ -196,6 +223,7 @@ def learn_factors(
         facts=facts,
         notes=notes + more,
     )
+    return model, bags
 
 
 def group_shares(
@@ -218,15 +246,43 @@ def group_shares(
     folder = work / BAGS
     try:
         bags, unknown = count_bags(model, source, folder, watch=watch)
-        shares = np.full((len(bags), model.topics), np.nan, np.float32)
-        filled = bags.filled
-        for begin in range(0, len(filled), AT_ONCE):
-            part = filled[begin : begin + AT_ONCE]
-            shares[part] = shares_of(model.components, bags.rows(part))
-            if watch is not None:
-                watch("shares of groups", min(begin + AT_ONCE, len(filled)), len(filled))
+        return shares_of_bags(model, source, bags, unknown=unknown, watch=watch)
     finally:
         remove_bags(folder)
+
+
+def shares_of_bags(
+    model: FactorModel,
+    source: Source | Labelled,
+    bags: Bags,
+    *,
+    unknown: int = 0,
+    watch: Watch | None = None,
+) -> GroupShares:
+    """As :func:`group_shares`, of bags that were counted in the words of the model already.
+
+    Parameters
+    ----------
+    model : FactorModel
+    source : Source or Labelled
+        That the bags are of.
+    bags : Bags
+    unknown : int
+        Labels of it that the model does not know.
+    watch : callable, optional
+
+    Raises
+    ------
+    StoreError
+        The bags are gone.
+    """
+    shares = np.full((len(bags), model.topics), np.nan, np.float32)
+    filled = bags.filled
+    for begin in range(0, len(filled), AT_ONCE):
+        part = filled[begin : begin + AT_ONCE]
+        shares[part] = shares_of(model.components, bags.rows(part))
+        if watch is not None:
+            watch("shares of groups", min(begin + AT_ONCE, len(filled)), len(filled))
     empty = tuple(source.names[number] for number in np.flatnonzero(bags.totals == 0).tolist())
     if empty:
         logger.warning("%d of %d groups have no words: no distribution.", len(empty), len(bags))
@@ -270,7 +326,7 @@ def checked_vocabulary(source: Labelled) -> tuple[str, ...]:
     Raises
     ------
     UsageError
-        Fewer than two, too many, one of them twice, or one that cannot be shown.
+        Fewer than two, too many, too long, one of them twice, or one that cannot be shown.
     """
     labels = tuple(check_text(label, "a label") for label in source.vocabulary)
     if not 2 <= len(labels) <= MOST_WORDS or len(set(labels)) < len(labels):
@@ -279,6 +335,13 @@ def checked_vocabulary(source: Labelled) -> tuple[str, ...]:
             wanted=f"2 to {MOST_WORDS} different labels",
             got=f"{len(labels)}{twice}",
             fix="Name a column with several labels",
+        )
+    size = sum(len(label.encode()) for label in labels)
+    if size > MOST_TEXT:
+        raise UsageError(
+            wanted=f"labels of {MOST_TEXT} bytes together at most",
+            got=f"{size} bytes in {len(labels)} labels",
+            fix="Name a column with fewer or shorter labels",
         )
     return labels
 

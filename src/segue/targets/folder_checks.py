@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from segue.errors import ModelError, SegueError
 from segue.targets.factors import FactorModel, GroupShares
-from segue.targets.settings import MOST_TOPICS, MOST_WORDS, FactorSettings
+from segue.targets.settings import MOST_BYTES, MOST_TOPICS, MOST_WORDS, FactorSettings
 from segue.targets.texts import check_text
 from segue.targets.words import QUANTILES, Dictionary
 
@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 FACTS, MODEL, GROUPS = "targets.json", "model.safetensors", "groups.parquet"
-MAX_BYTES = {FACTS: 16 * 2**20, MODEL: 512 * 2**20, GROUPS: 512 * 2**20}
+MAX_BYTES = {FACTS: 16 * 2**20, MODEL: MOST_BYTES, GROUPS: 512 * 2**20}
 MAX_GROUPS = 10**7
 MAX_UNPACKED = 4 * 2**30  # bytes of the groups' table, by its own account and as it is read
 MAX_WIDTH = 2**16
 SUM_TOLERANCE = 1e-3  # of float32 shares
+# learned ones are never below a step towards 1 / topics, nor above all words counted; of numbers
+# far outside, shares would be NaN
+COMPONENTS = (1e-9, 1e18)
 KEYS = {
     "format",
     "settings",
@@ -122,8 +125,10 @@ def read_model(path: Path, head: Head) -> FactorModel:
         raise damaged(path, str(error)) from error
     try:
         components = _checked(tensors, "components", np.float64, (head.topics, None))
-        if not 2 <= components.shape[1] <= MOST_WORDS or (components <= 0.0).any():
-            raise ValueError(f"components {components.shape} that are not all above 0")
+        if not 2 <= components.shape[1] <= MOST_WORDS:
+            raise ValueError(f"topics over {components.shape[1]} words")
+        if components.min() < COMPONENTS[0] or components.max() > COMPONENTS[1]:
+            raise ValueError(f"components that are not all between {COMPONENTS}")
         words = components.shape[1]
         dictionary = None
         if not head.vocabulary:

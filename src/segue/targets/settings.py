@@ -12,6 +12,8 @@ from segue.errors import UsageError
 
 Normalise = Literal["none", "standard", "quantile"]
 MOST_WORDS, MOST_TOPICS = 2**16, 2**12
+MOST_BYTES = 2**29  # of topics and a dictionary in a folder
+MOST_TEXT = 2**23  # bytes of labels that are words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,3 +108,31 @@ class FactorSettings:
             An unknown or missing field, or a value out of its range.
         """
         return cls(**checked_fields(cls, facts))
+
+
+def check_size(topics: int, words: int, *, width: int = 0) -> None:
+    """Refuse topics and words that no folder could hold, before they are learned.
+
+    Parameters
+    ----------
+    topics, words : int
+    width : int
+        Of vectors; 0 where labels are the words.
+
+    Raises
+    ------
+    UsageError
+
+    Examples
+    --------
+    >>> check_size(40, 2048, width=25)
+    """
+    size = 8 * topics * words + 4 * words * width
+    room = MOST_BYTES - 8 * 2**20  # quantiles and names take some
+    if size > room:
+        vectors = f" of {width} numbers" if width else ""
+        raise UsageError(
+            wanted=f"topics over words that {room} bytes can hold",
+            got=f"{topics} topics over {words} words{vectors}: {size} bytes",
+            fix="Ask for fewer topics or words",
+        )

@@ -1,16 +1,19 @@
-"""Are factors a fact of the groups, or of the seed? Topics matched over seeds, beside a control.
+"""Are factors a fact of the groups, or of the seed? Topics matched over seeds, beside controls.
 
 Words that are frequent everywhere make any two topics alike, so what is compared is how topics
-differ from the words of all groups together. Even then a similarity says nothing alone: the same is
-computed for groups whose tracks were dealt out anew, where there are no groups to find, and for
-topics whose words were shuffled.
+differ from the words of all groups together. Even then a similarity says nothing alone: one topic
+that takes nearly all words is alike in all seeds. So the same is computed for groups whose tracks
+were dealt out anew, several times, where there are no groups to find; and for topics whose words
+were shuffled. The dictionary is one and the same throughout: only topics are learned again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +21,7 @@ from scipy.optimize import linear_sum_assignment
 
 from segue.errors import UsageError
 from segue.seeds import derive, generator
-from segue.targets.bags import Bags, remove_bags
+from segue.targets.bags import Bags, regrouped, remove_bags
 from segue.targets.factors import FactorModel, count_bags
 from segue.targets.settings import FactorSettings
 from segue.targets.source import Floats, Labelled, Source, Watch, Whole, check_grouped
@@ -28,7 +31,10 @@ Numbers = NDArray[np.float64]
 
 HELD_OUT = 0.2  # of the groups, for the perplexity
 AT_ONCE = 64
-FOLDERS = ("stability-bags", "stability-dealt-bags")
+DEALS = 5  # of tracks to groups, for the model's own number of topics
+FEWER = (2, 1)  # seeds and deals for other numbers
+GROUPS = 800
+FOLDER = "stability-bags"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,30 +44,53 @@ class Stability:
     Attributes
     ----------
     topics : int
-    perplexity : float
+    seeds : int
+        That topics were learned with, in each deal as well.
+    perplexity : float or None
         Of words of groups that the topics were not learned from, by the shares that other words of
         the same groups got: as if one had to guess among that many words. Mean over the seeds.
-    dealt_perplexity : float
-        The same where tracks were dealt out anew to the groups.
-    unigram_perplexity : float
-        Where every group were like all.
+        None where no such group has two words to divide.
+    dealt_perplexity : tuple of float
+        The same where tracks were dealt out anew to the groups, for each deal that has such groups.
+    unigram_perplexity : float or None
+        Where every group were like all, by as many words seen beforehand as topics suppose.
     similarity : float
         Cosine of matched topics, of what each adds to or takes from the words of all groups; mean
-        over topics, each counted by its share of all words, and over the seeds, each with the
-        first. Topics that differ from no others by more than chance are near 0.
-    dealt_similarity : float
-        The same where tracks were dealt out anew: what tracks alone, without groups, give.
+        over topics, each counted by its share of all words, and over all pairs of seeds. Nothing
+        can be read off it alone: of pure noise it is anything from 0.3 to 0.99, since one topic
+        may take nearly all words and so decide the mean.
+    dealt_similarity : tuple of float
+        The same where tracks were dealt out anew, for each deal: what tracks alone, without
+        groups, give.
     chance_similarity : float
         Where the words of each topic were shuffled before it was matched.
     """
 
     topics: int
-    perplexity: float
-    dealt_perplexity: float
-    unigram_perplexity: float
+    seeds: int
+    perplexity: float | None
+    dealt_perplexity: tuple[float, ...]
+    unigram_perplexity: float | None
     similarity: float
-    dealt_similarity: float
+    dealt_similarity: tuple[float, ...]
     chance_similarity: float
+
+    @property
+    def above(self) -> bool:
+        """Whether topics are more alike than in each of several deals."""
+        return len(self.dealt_similarity) > 1 and self.similarity > max(self.dealt_similarity)
+
+    @property
+    def shown(self) -> bool:
+        """Whether groups make topics return: more alike, and foretelling more, than in each deal.
+
+        Where groups mean nothing they are one more deal: of six the highest in one way once in six
+        times, and in both about once in thirty.
+        """
+        own, dealt = self.perplexity, self.dealt_perplexity
+        if own is None or len(dealt) < len(self.dealt_similarity):
+            return False
+        return self.above and own < min(dealt)
 
 
 def match_topics(first: Numbers, second: Numbers) -> tuple[Whole, Numbers]:
@@ -111,7 +140,8 @@ def topic_stability(
     *,
     topics: Sequence[int] = (10, 20, 40, 80),
     seeds: int = 3,
-    groups: int = 1000,
+    deals: int = DEALS,
+    groups: int = GROUPS,
     work: Path,
     watch: Watch | None = None,
 ) -> tuple[Stability, ...]:
@@ -127,9 +157,12 @@ def topic_stability(
         Its words, its settings but for the number of topics, and its seed are used.
     source : Source or Labelled
     topics : sequence of int
-        Numbers of topics to compare.
+        Numbers of topics to compare. Those that are not the model's get two seeds and one deal:
+        enough for a picture, too few for a claim.
     seeds : int
         That topics are learned with, two at least.
+    deals : int
+        Times that tracks are dealt out anew to the groups, one at least.
     groups : int
         The most that are used, drawn at random; this bounds time and memory.
     work : Path
@@ -139,55 +172,100 @@ def topic_stability(
     Raises
     ------
     UsageError
-        Fewer than ten groups with words, or fewer than two seeds.
+        Fewer than ten groups with words, fewer than two seeds, no deal.
     SegueError, StoreError
         As :func:`segue.targets.factors.group_shares`.
     """
     check_grouped(source)
-    if seeds < 2 or groups < 10:
+    if seeds < 2 or deals < 1 or groups < 10:
         raise UsageError(
-            wanted="two seeds and ten groups at least",
-            got=f"{seeds} seeds, {groups} groups",
+            wanted="two seeds, a deal and ten groups at least",
+            got=f"{seeds} seeds, {deals} deals, {groups} groups",
             fix="Ask for more: a similarity is one between two",
         )
-    draws = generator(model.settings.seed, "stability")
-    names = np.sort(draws.permutation(len(source.names))[:groups])
+    effort = {number: _effort(number, model.topics, seeds, deals) for number in topics}
+    folders = [work / f"{FOLDER}-{number}" for number in range(deals + 2)]
     try:
-        part = _part(source, names, deal=None)
-        bags, _ = count_bags(model, part, work / FOLDERS[0], watch=watch)
-        dealt, _ = count_bags(
-            model, _part(source, names, deal=draws), work / FOLDERS[1], watch=watch
-        )
-        if len(bags.filled) < 10 or len(dealt.filled) < 10:
+        bags, *dealt = _dealt(model, source, groups, folders, watch)
+        filled = min(len(one.filled) for one in (bags, *dealt))
+        if filled < 10:
             raise UsageError(
                 wanted="at least ten groups with words",
-                got=str(len(bags.filled)),
+                got=str(filled),
                 fix="Give more groups: topics of fewer are not worth comparing",
             )
         return tuple(
-            _line(bags, dealt, replace(model.settings, topics=number), seeds, watch)
-            for number in topics
+            _line(bags, dealt[:times], replace(model.settings, topics=number), seeds, watch)
+            for number, (seeds, times) in effort.items()
         )
     finally:
-        for name in FOLDERS:
-            remove_bags(work / name)
+        for folder in folders:
+            remove_bags(folder)
+
+
+def learnings(own: int, topics: Sequence[int], *, seeds: int, deals: int = DEALS) -> int:
+    """How often :func:`topic_stability` learns topics, for a model of ``own`` topics.
+
+    Examples
+    --------
+    >>> learnings(40, (20, 40), seeds=3)
+    22
+    """
+    effort = [_effort(number, own, seeds, deals) for number in topics]
+    return sum(seeds * (1 + times) for seeds, times in effort)
+
+
+def _effort(number: int, own: int, seeds: int, deals: int) -> tuple[int, int]:
+    """Seeds and deals for a number of topics."""
+    return (seeds, deals) if number == own else (min(seeds, FEWER[0]), min(deals, FEWER[1]))
+
+
+def _dealt(
+    model: FactorModel,
+    source: Source | Labelled,
+    groups: int,
+    folders: Sequence[Path],
+    watch: Watch | None,
+) -> list[Bags]:
+    """Bags of some groups as they are, and where their tracks were dealt out, as many to each."""
+    draws = generator(model.settings.seed, "stability")
+    chosen = np.sort(draws.permutation(len(source.names))[:groups])
+    kept = np.flatnonzero(np.isin(source.group_of, chosen))
+    if not len(kept):
+        raise UsageError(
+            wanted="groups with tracks", got=f"none in {groups}", fix="Give tracks of all groups"
+        )
+    _, group_of = np.unique(source.group_of[kept], return_inverse=True)
+    alone = (_Labels if isinstance(source, Labelled) else _Vectors)(source, kept)
+    tracks, _ = count_bags(model, alone, folders[-1], watch=watch)
+    orders = [np.arange(len(kept)), *(draws.permutation(len(kept)) for _ in folders[2:])]
+    return [
+        regrouped(tracks, group_of, order, folder)
+        for order, folder in zip(orders, folders[:-1], strict=True)
+    ]
 
 
 def _line(
-    bags: Bags, dealt: Bags, settings: FactorSettings, seeds: int, watch: Watch | None
+    bags: Bags,
+    dealt: Sequence[Bags],
+    settings: FactorSettings,
+    seeds: int,
+    watch: Watch | None,
 ) -> Stability:
     found = _Compared(bags, settings, seeds, watch)
-    control = _Compared(dealt, settings, seeds, watch)
+    controls = [_Compared(one, settings, seeds, watch) for one in dealt]
     draws = generator(settings.seed, "stability", "chance", settings.topics)
     first = found.sets[0]
     chance = [_similarity(first, draws.permuted(one, axis=1)) for one in found.sets[1:]]
+    perplexities = [control.perplexity for control in controls]
     return Stability(
         topics=settings.topics,
+        seeds=seeds,
         perplexity=found.perplexity,
-        dealt_perplexity=control.perplexity,
+        dealt_perplexity=tuple(one for one in perplexities if one is not None),
         unigram_perplexity=found.unigram,
         similarity=found.similarity,
-        dealt_similarity=control.similarity,
+        dealt_similarity=tuple(control.similarity for control in controls),
         chance_similarity=float(np.mean(chance)),
     )
 
@@ -205,11 +283,13 @@ class _Compared:
             learn_topics(bags, replace(settings, seed=seed), groups=train, watch=watch)
             for seed in [settings.seed, *_other_seeds(settings.seed, seeds - 1)]
         ]
-        self.similarity = float(np.mean([_similarity(self.sets[0], one) for one in self.sets[1:]]))
-        self.perplexity = float(
-            np.mean([completion_perplexity(one, bags, held, settings.seed) for one in self.sets])
-        )
-        overall = np.full((1, bags.vocabulary), 1.0 / bags.vocabulary)  # so that no word is none
+        pairs = combinations(self.sets, 2)
+        self.similarity = float(np.mean([_similarity(first, second) for first, second in pairs]))
+        found = [completion_perplexity(one, bags, held, settings.seed) for one in self.sets]
+        known = [one for one in found if one is not None]  # all or none: halves are the same
+        self.perplexity = float(np.mean(known)) if known else None
+        # as many of each word beforehand as every topic has: else topics look better than none
+        overall = np.full((1, bags.vocabulary), 1.0 / settings.topics)
         for begin in range(0, len(train), AT_ONCE):
             overall += bags.rows(train[begin : begin + AT_ONCE]).sum(axis=0)
         self.unigram = completion_perplexity(overall, bags, held, settings.seed)
@@ -217,7 +297,7 @@ class _Compared:
 
 def completion_perplexity(
     components: Components, bags: Bags, groups: Sequence[int] | Whole, seed: int
-) -> float:
+) -> float | None:
     """Perplexity of half of the words of some groups, by the shares that the other half got.
 
     Parameters
@@ -232,8 +312,8 @@ def completion_perplexity(
 
     Returns
     -------
-    float
-        ``exp(-mean log p)`` over the words; NaN when there are none.
+    float or None
+        ``exp(-mean log p)`` over the words; None when there are none.
     """
     draws = generator(seed, "stability", "halves")
     words = topic_words(components)
@@ -252,7 +332,7 @@ def completion_perplexity(
         probable = (shares @ words)[asked.row, asked.col]
         likelihood += float(asked.data @ np.log(probable))
         count += float(asked.data.sum())
-    return float(np.exp(-likelihood / count)) if count else float("nan")
+    return float(np.exp(-likelihood / count)) if count else None
 
 
 def _other_seeds(seed: int, count: int) -> list[int]:
@@ -285,44 +365,28 @@ def _unit(topics: Numbers) -> Numbers:
     return unit
 
 
-def _part(
-    source: Source | Labelled, groups: Whole, *, deal: np.random.Generator | None
-) -> Source | Labelled:
-    """Some groups of a source; with ``deal``, their tracks dealt out anew, as many to each."""
-    kept = np.flatnonzero(np.isin(source.group_of, groups))
-    group_of = np.searchsorted(groups, source.group_of[kept])
-    kept = kept if deal is None else deal.permutation(kept)
-    if isinstance(source, Labelled):
-        return _LabelPart(source, groups, group_of, kept)
-    return _VectorPart(source, groups, group_of, kept)
+class _Alone:
+    """Some tracks of a source, each a group of its own."""
 
-
-class _Part:
-    """Some groups of a source, and which of its tracks they hold."""
-
-    def __init__(
-        self, source: Source | Labelled, groups: Whole, group_of: Whole, kept: Whole
-    ) -> None:
+    def __init__(self, source: Any, kept: Whole) -> None:
+        self.source = source
         self.kept = kept
-        self.group_of = group_of
-        self.names = [source.names[group] for group in groups.tolist()]
-        self.tracks = [source.tracks[track] for track in kept.tolist()]
+        self.group_of = np.arange(len(kept))
+        self.names = self.tracks = [source.tracks[track] for track in kept.tolist()]
 
 
-class _VectorPart(_Part):
-    def __init__(self, source: Source, groups: Whole, group_of: Whole, kept: Whole) -> None:
-        super().__init__(source, groups, group_of, kept)
-        self.source = source
-
+class _Vectors(_Alone):
     def vectors(self, track: int) -> Floats:
-        return self.source.vectors(int(self.kept[track]))
+        vectors: Floats = self.source.vectors(int(self.kept[track]))
+        return vectors
 
 
-class _LabelPart(_Part):
-    def __init__(self, source: Labelled, groups: Whole, group_of: Whole, kept: Whole) -> None:
-        super().__init__(source, groups, group_of, kept)
-        self.source = source
-        self.vocabulary = source.vocabulary
+class _Labels(_Alone):
+    @property
+    def vocabulary(self) -> Sequence[str]:
+        vocabulary: Sequence[str] = self.source.vocabulary
+        return vocabulary
 
     def words(self, track: int) -> Whole:
-        return self.source.words(int(self.kept[track]))
+        words: Whole = self.source.words(int(self.kept[track]))
+        return words

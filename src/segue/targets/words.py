@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 from sklearn.cluster import MiniBatchKMeans, kmeans_plusplus
 from sklearn.preprocessing import QuantileTransformer
 from threadpoolctl import threadpool_limits
 
 from segue.errors import UsageError
 from segue.seeds import derive, generator
-from segue.targets.settings import FactorSettings
+from segue.targets.settings import FactorSettings, check_size
 from segue.targets.source import Floats, Source, Watch, Whole, checked_vectors
 
 SAMPLE_BYTES = 2**29  # of the vectors that a dictionary is learned from
@@ -40,7 +41,9 @@ class Dictionary:
     shift, scale : (width,) float32 arrays
         Of normalisation ``(x - shift) * scale``.
     quantiles : (q, width) float32 array or None
-        Of the numbers: where given, each is sent to a normal distribution by its rank first.
+        Of the numbers: where given, each is sent to a normal distribution by its rank first. Ranks
+        are told apart as far as there are quantiles: none is below 1 / (2 q) or above 1 - that. A
+        number that had one value in all vectors learned from becomes 0 in every vector.
     """
 
     centres: Floats
@@ -59,7 +62,7 @@ class Dictionary:
     def normalised(self, vectors: Floats) -> Floats:
         """Vectors (n, width) as distances are taken of them."""
         if self.quantiles is not None:
-            vectors = _ranks(self.quantiles).transform(vectors).astype(np.float32)
+            vectors = _ranked(vectors, self.quantiles)
         moved: Floats = vectors - self.shift
         moved *= self.scale
         return moved
@@ -149,7 +152,7 @@ def learn_dictionary(
     Raises
     ------
     UsageError
-        Fewer than two different vectors.
+        Fewer than two different vectors; topics and words that no folder could hold.
     SegueError
         Vectors that are not finite, or of different width; names the track.
 
@@ -179,6 +182,7 @@ def learn_dictionary(
             got=f"{len(vectors)} vectors, all the same",
             fix="Give tracks that differ",
         )
+    check_size(settings.topics, words, width=vectors.shape[1])
     notes = _notes(settings, words, len(vectors), most)
     centres = _centres(vectors, words, settings, watch)
     dictionary = Dictionary(
@@ -255,6 +259,18 @@ def _normalisation(vectors: Floats, settings: FactorSettings) -> Dictionary:
         scale = (1.0 / np.where(deviation > 0.0, deviation, 1.0)).astype(np.float32)
     nothing = np.empty((0, width), np.float32)
     return Dictionary(centres=nothing, shift=shift, scale=scale, quantiles=quantiles)
+
+
+def _ranked(vectors: Floats, quantiles: Floats) -> Floats:
+    """Numbers of vectors (n, width) by their rank to a normal distribution.
+
+    Without a bound, values tied at the least one (silence, say) would all go to -5.2, and a few
+    such numbers decide every distance.
+    """
+    most = float(ndtri(1.0 - 0.5 / len(quantiles)))
+    found: Floats = _ranks(quantiles).transform(vectors).clip(-most, most).astype(np.float32)
+    found[:, quantiles[0] == quantiles[-1]] = 0.0
+    return found
 
 
 def _ranks(quantiles: Floats) -> QuantileTransformer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from segue.training.samples import Clip, Rejected
 
 WORK, RUN, CHECKPOINT, SAMPLES = "run", "run.json", "checkpoint.safetensors", "samples"
 LISTED = 3
+DIGEST = 10  # characters: whether a file changed, by 40 bits; a million tracks take 10 MB
+GONE = "-" * DIGEST
 
 
 def claim(out: Path, arguments: Mapping[str, Any], world: World) -> dict[str, Any]:
@@ -75,9 +77,8 @@ def read_run(out: Path) -> dict[str, Any]:
     """
     path = out / WORK / RUN
     try:
-        run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        dict(run["arguments"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        run = _checked(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
             wanted="the arguments of the run in this folder",
             got=f"{type(error).__name__}: {error}",
@@ -85,6 +86,27 @@ def read_run(out: Path) -> dict[str, Any]:
             source=path,
         ) from error
     return run
+
+
+def _checked(run: Any) -> dict[str, Any]:
+    """What a run's file may hold, whoever wrote it; other entries are left alone."""
+    if not isinstance(run, dict) or not isinstance(run.get("arguments"), dict):
+        raise ValueError("no arguments by name")
+    failures = run.get("failures", [])
+    if not isinstance(failures, list) or not all(map(_is_failure, failures)):
+        raise ValueError("failures that are none")
+    for name in ("audio", "files"):
+        if not isinstance(run.get(name, ""), str):
+            raise ValueError(f"{name} that are no digest")
+    return run
+
+
+def _is_failure(one: object) -> bool:
+    return (
+        isinstance(one, dict)
+        and type(one.get("line")) is int
+        and all(isinstance(one.get(name), str) for name in ("path", "stage", "reason"))
+    )
 
 
 def write_run(out: Path, run: Mapping[str, Any]) -> None:
@@ -148,15 +170,16 @@ def check_files(
 ) -> None:
     """Refuse to give back what was learned from other audio than is there now.
 
-    Where files are gone there is nothing to compare with, and what is finished needs none.
+    Files that are gone cannot be compared, and what is finished needs none: those that are there
+    are, each with itself. A folder all of whose audio is gone (on another machine) is given back.
 
     Parameters
     ----------
     out : Path
     run : mapping
-        With the digest of its ``files``.
+        With the ``files`` of before.
     files : (str, bool)
-        Digest of place, size and time of the files, and whether all of them are there.
+        Digests of the files now, see :func:`digests`, and whether any of them is there.
     made : str
         What the folder holds.
 
@@ -164,14 +187,37 @@ def check_files(
     ------
     UsageError
     """
-    digest, there = files
-    if there and run.get("files") != digest:
+    now, there = files
+    if not there:
+        return
+    before = run.get("files", "")
+    changed = len(before) != len(now) or any(
+        now[at : at + DIGEST] not in (GONE, before[at : at + DIGEST])
+        for at in range(0, len(now), DIGEST)
+    )
+    if changed:
         raise UsageError(
             wanted=f"the audio that the finished {made} in this folder was learned from",
             got="files of another size or time of change",
             fix="Restore these files, or learn anew in another folder with -o",
             source=out,
         )
+
+
+def digests(files: Iterable[Sequence[object] | None]) -> str:
+    """One short digest a file, of what tells whether it changed; None for one that is gone.
+
+    Examples
+    --------
+    >>> some = digests([["a.wav", 9], None])
+    >>> len(some) == 2 * DIGEST, some.endswith(GONE)
+    (True, True)
+    """
+    return "".join(GONE if facts is None else _digest(facts) for facts in files)
+
+
+def _digest(facts: Sequence[object]) -> str:
+    return hashlib.sha256(canonical_json(list(facts)).encode()).hexdigest()[:DIGEST]
 
 
 def _listed(what: str, places: set[str]) -> str:

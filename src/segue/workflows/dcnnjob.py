@@ -109,7 +109,7 @@ class Job:
         return state.hexdigest()
 
     def files(self) -> tuple[str, bool]:
-        """SHA-256 over place, size and time of all files, and whether all of them are there."""
+        """What all files are now, and whether any of them is there."""
         return files_digest(self.tracks())
 
     def tracks(self) -> Iterator[Track]:

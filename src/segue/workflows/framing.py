@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.card import canonical_json
 from segue.datasets import Manifest, Track
 from segue.extraction.frames import FrameMaker, FrameRecipe, extract_frames
 from segue.extraction.worker import file_facts
 from segue.store import Failure, FrameTable
 from segue.store.rows import Stored
+from segue.training.claim import GONE, digests
 from segue.workflows.evaluating import Watch, counted
 
 
@@ -73,11 +72,11 @@ def frame(
 
 
 def files_digest(tracks: Iterable[Track]) -> tuple[str, bool]:
-    """SHA-256 over place, size and time of all files, and whether all of them are there."""
-    state, there = hashlib.sha256(), True
-    for track in tracks:
-        facts = file_facts(track)
-        there = there and facts.exists
-        row = [*facts.place, facts.bytes, facts.mtime_ns]
-        state.update(f"{canonical_json(row)}\n".encode())
-    return state.hexdigest(), there
+    """Digests of place, size and time of each file, and whether any of them is there.
+
+    The digests of files that are gone since are known, see
+    :func:`segue.training.claim.check_files`.
+    """
+    files = map(file_facts, tracks)
+    found = digests([*one.place, one.bytes, one.mtime_ns] if one.exists else None for one in files)
+    return found, bool(found.strip(GONE))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +21,8 @@ from segue.report.groups import Factor, Heard
 from segue.targets.factors import FactorModel, GroupShares
 from segue.targets.listing import top_groups, top_words
 from segue.targets.source import Floats, LabelSource, Source, Whole
+from segue.targets.texts import shown
+from segue.workflows.grouping import Groups
 from segue.workflows.groupkinds import DESCRIPTORS, MFCC, Kind
 from segue.workflows.groupsource import GroupTracks
 
@@ -40,8 +43,9 @@ class Alone:
     def __init__(self, source: Source, chosen: Whole) -> None:
         self.source = source
         self.chosen = chosen
-        self.names = [source.tracks[track] for track in chosen.tolist()]
-        self.tracks = self.names
+        # ids may have characters that no group's name may have
+        self.names = [str(number) for number in range(len(chosen))]
+        self.tracks = [source.tracks[track] for track in chosen.tolist()]
         self.group_of = np.arange(len(chosen))
 
     def vectors(self, track: int) -> Floats:
@@ -55,9 +59,10 @@ def single_tracks(source: Source | LabelSource) -> tuple[Source | LabelSource, W
     chosen = np.unique(np.linspace(0, count - 1, min(count, SAMPLE)).round().astype(np.int64))
     if not isinstance(source, LabelSource):
         return Alone(source, chosen), chosen
-    names = [source.tracks[track] for track in chosen.tolist()]
+    names = [str(number) for number in range(len(chosen))]
+    tracks = [source.tracks[track] for track in chosen.tolist()]
     labels = [source.labels[track] for track in chosen.tolist()]
-    return LabelSource(names, np.arange(len(chosen)), names, labels), chosen
+    return LabelSource(names, np.arange(len(chosen)), tracks, labels), chosen
 
 
 def describe(
@@ -148,27 +153,32 @@ def _largest(column: NDArray[np.floating], words: Whole) -> list[int]:
 
 
 def _titles(manifest: Manifest, found: GroupTracks, chosen: Whole) -> list[str]:
-    """Title, or else id, and group of some tracks."""
+    """Title, or else id, and group of some tracks, as they can be shown."""
     column = manifest.column(TITLE) if TITLE in manifest.columns else manifest.ids
     ids, groups = manifest.ids, found.source.group_of[chosen].tolist()
     rows = found.rows[chosen].tolist()
     return [
-        f"{column[row] or ids[row]} ({found.source.names[group]})"
+        f"{shown(column[row] or ids[row])} ({found.source.names[group]})"
         for row, group in zip(rows, groups, strict=True)
     ]
 
 
-def write_tracks(path: Path, manifest: Manifest, found: GroupTracks, shares: GroupShares) -> None:
+def write_tracks(path: Path, manifest: Manifest, groups: Groups, shares: GroupShares) -> str:
     """One row a track that has a group: ``id``, ``group``, ``factor_1``, ...; joined by ``id``.
 
     Factors are null for tracks whose group has no distribution.
+
+    Returns
+    -------
+    str
+        SHA-256 of the file.
 
     Raises
     ------
     StoreError
         The file cannot be written.
     """
-    ids, groups = manifest.ids, found.groups
+    ids = manifest.ids
     topics = shares.shares.shape[1]
     schema = pa.schema(
         [
@@ -177,6 +187,7 @@ def write_tracks(path: Path, manifest: Manifest, found: GroupTracks, shares: Gro
             *((f"factor_{number + 1}", pa.float32()) for number in range(topics)),
         ]
     )
+    # segue.files.write_atomically takes all bytes at once: those of a million tracks are too many
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -191,6 +202,7 @@ def write_tracks(path: Path, manifest: Manifest, found: GroupTracks, shares: Gro
                     *(pa.array(column, from_pandas=True) for column in table.T),
                 ]
                 writer.write_table(pa.table(columns, schema=schema))
+        digest = file_digest(partial)
         partial.replace(path)
     except OSError as error:
         raise StoreError(
@@ -202,6 +214,13 @@ def write_tracks(path: Path, manifest: Manifest, found: GroupTracks, shares: Gro
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+    return digest
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def as_facts(factors: Sequence[Factor]) -> list[dict[str, object]]:

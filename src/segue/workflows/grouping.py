@@ -178,10 +178,13 @@ def _joined(manifest: Manifest, names: Sequence[str], taken: str) -> tuple[str, 
         One is made of names that occur elsewhere.
     """
     joined = tuple(name for name in names if SEPARATOR in name)
-    parts = {name: {part.strip() for part in name.split(SEPARATOR)} for name in joined}
-    seen = Counter(part for some in parts.values() for part in some)
+    parts = {
+        name: frozenset(part.strip() for part in name.split(SEPARATOR)) - {""} for name in joined
+    }
+    # "A;B" and "A; B" are one list: neither is where the other's parts occur
+    seen = Counter(part for some in {*parts.values()} for part in some)
     seen.update(name for name in names if SEPARATOR not in name)
-    several = [name for name in joined if all(seen[part] > 1 for part in parts[name] if part)]
+    several = [name for name in joined if parts[name] and all(seen[p] > 1 for p in parts[name])]
     if several:
         more = f" and {len(several) - 1} more" if len(several) > 1 else ""
         raise ManifestError(

@@ -15,6 +15,8 @@ from segue.workflows.framing import files_digest
 from segue.workflows.grouping import read_groups
 from segue.workflows.groupkinds import Kind, kind_recipe, label_words
 
+LEAST_SECONDS = 0.1  # of half as much, rounded to samples, every file is too short
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Job:
@@ -36,6 +38,12 @@ class Job:
         if self.seeds < 1:
             raise UsageError(
                 wanted="one seed at least", got=f"--seeds {self.seeds}", fix="Raise it"
+            )
+        if self.seconds is not None and not self.seconds >= LEAST_SECONDS:
+            raise UsageError(
+                wanted=f"at least {LEAST_SECONDS:g} seconds to hear",
+                got=str(self.seconds),
+                fix="Ask for more, or for all",
             )
 
     def arguments(self) -> dict[str, Any]:
@@ -72,6 +80,8 @@ class Job:
         return state.hexdigest()
 
     def files(self) -> tuple[str, bool]:
-        """SHA-256 over place, size and time of all files, and whether all of them are there."""
-        # of labels no audio is opened: nothing to compare with
-        return ("", False) if self.kind.columns else files_digest(self.manifest.tracks())
+        """Digests of the files of tracks that have a group, and whether any of them is there."""
+        if self.kind.columns:  # no audio is opened: nothing to compare with
+            return "", False
+        rows = read_groups(self.manifest, self.group).rows.tolist()
+        return files_digest(self.manifest.subset(rows).tracks())

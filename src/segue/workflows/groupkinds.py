@@ -90,6 +90,12 @@ def parse_kind(text: str) -> Kind:
         )
         return Kind(asked=text, heard=name, normalise="quantile", said=said)
     name = text.removeprefix(ENCODER)
+    if name == MFCC:
+        raise UsageError(
+            wanted="mfcc, dmfcc, descriptors, labels:COLUMN or an encoder",
+            got=f"{text!r}, a front end",
+            fix="Use --from mfcc, which hears it",
+        )
     said = f"Vectors of the encoder {name}, one an excerpt."
     return Kind(asked=text, heard=name, normalise="quantile", said=said)
 

@@ -82,7 +82,7 @@ def write_groups(
 def finding(facts: Mapping[str, Any]) -> str:
     """The page in a sentence."""
     return (
-        f"{facts['topics']} factors of {facts['groups'] - len(facts['empty'])} groups by "
+        f"{facts['topics']} factors of {facts['groups'] - facts['empty_groups']} groups by "
         f"{facts['group']}, learned from {facts['words']} words ({facts['from']}) of "
         f"{facts['tracks']} tracks"
     )

@@ -13,7 +13,14 @@ from segue.errors import SegueError
 from segue.extraction.frames import SECONDS
 from segue.report.groups import Factor
 from segue.store import Failure
-from segue.targets.factors import FactorModel, FactorSettings, GroupShares, learn_factors
+from segue.targets.bags import remove_bags
+from segue.targets.factors import (
+    FactorModel,
+    FactorSettings,
+    GroupShares,
+    learn_counted,
+    shares_of_bags,
+)
 from segue.targets.factors import group_shares as infer
 from segue.targets.folder import TargetFolder, open_targets, write_targets
 from segue.targets.folder_checks import FACTS
@@ -25,11 +32,13 @@ from segue.workflows.groupfacts import as_facts, describe, single_tracks, write_
 from segue.workflows.groupjob import Job
 from segue.workflows.groupkinds import Kind, parse_kind
 from segue.workflows.grouppage import write_groups
+from segue.workflows.groupread import DIGEST, TRACKS, checked_facts, restored_tracks
 from segue.workflows.groupsource import GroupTracks, group_source, group_tracks
 from segue.workflows.groupstability import LEAST_GROUPS, Compared, compare, compared_facts
 
-FRAMES, TRACKS = "frames", "tracks.parquet"
+FRAMES, BAGS = "frames", "counted-bags"
 SEEDS = 3
+LISTED = 100  # groups without a distribution that facts name; groups.parquet has all
 
 __all__ = ["ArtistGroups", "artist_groups", "group_source", "group_tracks", "parse_kind"]
 
@@ -72,8 +81,9 @@ def artist_groups(
 ) -> ArtistGroups:
     """Learn factors of groups of tracks and write them down (Kim et al. 2018, section 3.1).
 
-    Run again with the same arguments it goes on where it stopped; a finished run is only read
-    back.
+    Run again with the same arguments, frames that were made are not made again; words and factors
+    are learned anew. A finished run is only read back, and its ``tracks.parquet`` made again
+    where that is gone.
 
     Parameters
     ----------
@@ -92,7 +102,8 @@ def artist_groups(
     chunks : int or None
         Excerpts heard by an encoder; None: all.
     seeds : int
-        Learnings that are compared, to see which factors return; 1: none are.
+        Learnings, with the same words, that are compared, to see which factors return; 1: none
+        are.
     frames : path, optional
         Store of frames that runs share; by default ``out/run/frames``, removed at the end.
     device : str
@@ -125,6 +136,9 @@ def artist_groups(
     try:
         if (out / FACTS).is_file():
             check_files(out, run, job.files(), made="factors")
+            there = open_targets(out)
+            checked_facts(there.facts, out / FACTS)
+            restored_tracks(there, job)
         else:
             _learn(job, run, watch)
     except (SegueError, KeyboardInterrupt):
@@ -152,11 +166,15 @@ def _learn(job: Job, run: dict[str, Any], watch: Watch | None) -> None:
     failures = [_failure(one) for one in found.failures]
     write_run(job.out, {**run, "files": job.files()[0], "failures": failures})
     work = job.out / WORK
-    model = learn_factors(found.source, job.settings, work=work, watch=watch)
-    shares = infer(model, found.source, work=work, watch=watch)
+    try:
+        # counted once: to make words of all vectors takes longest
+        model, bags = learn_counted(found.source, job.settings, folder=work / BAGS, watch=watch)
+        shares = shares_of_bags(model, found.source, bags, watch=watch)
+        compared = compare(model, found.source, bags, seeds=job.seeds, work=work, watch=watch)
+    finally:
+        remove_bags(work / BAGS)
     single, chosen = single_tracks(found.source)
     alone = infer(model, single, work=work, watch=watch)
-    compared = compare(model, found.source, shares, seeds=job.seeds, work=work, watch=watch)
     factors = describe(
         model,
         shares,
@@ -175,7 +193,8 @@ def _learn(job: Job, run: dict[str, Any], watch: Watch | None) -> None:
         "words_asked": None if model.vocabulary else job.settings.words,
         "topics": model.topics,
         "groups": len(shares.names),
-        "empty": list(shares.empty),
+        "empty_groups": len(shares.empty),
+        "empty": list(shares.empty[:LISTED]),
         "tracks": len(found.source.tracks),
         "nameless": len(found.groups.nameless),
         "bare": found.bare,
@@ -185,7 +204,7 @@ def _learn(job: Job, run: dict[str, Any], watch: Watch | None) -> None:
         "stability": compared_facts(compared),
         "seconds": round(time.monotonic() - begun, 1),
     }
-    write_tracks(job.out / TRACKS, job.manifest, found, shares)
+    facts[DIGEST] = write_tracks(job.out / TRACKS, job.manifest, found.groups, shares)
     write_groups(job, model, shares, factors, compared, facts, failures)
     write_targets(job.out, model, shares, facts)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.seeds import derive
-from segue.targets.bags import remove_bags
-from segue.targets.factors import FactorModel, GroupShares, count_bags
+from segue.targets.bags import Bags
+from segue.targets.factors import FactorModel
 from segue.targets.settings import MOST_TOPICS
 from segue.targets.source import LabelSource, Source
-from segue.targets.stability import Stability, alike, topic_stability
+from segue.targets.stability import Stability, alike, learnings, topic_stability
 from segue.targets.topics import LEARNING, learn_topics
 from segue.workflows.evaluating import Watch
 
 LEAST_GROUPS = 10
-BAGS = "compared-bags"
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -51,13 +50,12 @@ class Compared:
         own = self.of(topics)
         mean = np.average(self.similarity.mean(axis=0), weights=self.weights)
         return [
-            f"Factors learned with other seeds are alike by {mean:.2f} (cosine of what they add to "
-            "the words of all groups, mean by their share of words); on a part of the groups by "
-            f"{own.similarity:.2f}, and by {own.dealt_similarity:.2f} where tracks are dealt out "
-            "anew to the groups: then what returns comes from single tracks, not from groups.",
-            f"Words of held-out groups are foretold as if guessed among {own.perplexity:.0f} "
-            f"(tracks dealt out anew: {own.dealt_perplexity:.0f}; without factors: "
-            f"{own.unigram_perplexity:.0f}).",
+            f"Factors learned with other seeds and the same words are alike by {mean:.2f} "
+            "(cosine of what they add to the words of all groups, mean by their share of words).",
+            f"On a part of the groups they are alike by {own.similarity:.2f}; where tracks are "
+            f"dealt out anew to the groups, by {_span(own.dealt_similarity, '.2f')}: "
+            f"{verdict(own)}.",
+            _foretold(own),
         ]
 
     def facts(self) -> dict[str, Any]:
@@ -65,14 +63,50 @@ class Compared:
         return {
             "seeds": len(self.similarity) + 1,
             "similarity": [float(one) for one in self.similarity.mean(axis=0)],
-            "numbers": [asdict(line) for line in self.numbers],
+            "numbers": [asdict(line) | {"shown": line.shown} for line in self.numbers],
         }
+
+
+def verdict(own: Stability) -> str:
+    """Whether groups, and not single tracks or chance, make factors return."""
+    deals = len(own.dealt_similarity)
+    not_shown = "not shown that factors return because of the groups"
+    if not own.above:
+        return f"no more than dealing gives ({deals} deals), {not_shown}"
+    if not own.shown:
+        return (
+            f"above each of {deals} deals, but not shown to foretell words of held-out groups "
+            f"better than each, so it is {not_shown}"
+        )
+    return (
+        f"above each of {deals} deals, and words of held-out groups are foretold better than in "
+        "each, so that factors return comes from the groups"
+    )
+
+
+def _foretold(own: Stability) -> str:
+    if own.perplexity is None or own.unigram_perplexity is None:
+        return (
+            "How well words of held-out groups are foretold could not be measured: none of these "
+            "groups has two words that could be divided."
+        )
+    dealt = _span(own.dealt_perplexity, ".0f") if own.dealt_perplexity else "not measured"
+    return (
+        f"Words of held-out groups are foretold as if guessed among {own.perplexity:.0f} "
+        f"(tracks dealt out anew: {dealt}; without factors: {own.unigram_perplexity:.0f})."
+    )
+
+
+def _span(values: Sequence[float], form: str) -> str:
+    """The least and the most of some values."""
+    low, high = format(min(values), form), format(max(values), form)
+    return low if low == high else f"{low} to {high}"
 
 
 def compare(
     model: FactorModel,
     source: Source | LabelSource,
-    shares: GroupShares,
+    bags: Bags,
     *,
     seeds: int,
     work: Path,
@@ -80,25 +114,33 @@ def compare(
 ) -> Compared | None:
     """Learn factors again with other seeds, and in other numbers.
 
-    All have the words of the model. None for a single seed, or fewer than ten groups with words.
+    All have the words of the model: the dictionary is not learned again. None for a single seed, or
+    fewer than ten groups with words.
+
+    Parameters
+    ----------
+    model : FactorModel
+    source : Source or LabelSource
+    bags : Bags
+        Of all groups of the source, in the words of the model.
+    seeds : int
+    work : Path
+        Folder for bags of a part of the groups.
+    watch : callable, optional
 
     Raises
     ------
     SegueError, StoreError
     """
-    if seeds < 2 or shares.known.sum() < LEAST_GROUPS:
+    if seeds < 2 or len(bags.filled) < LEAST_GROUPS:
         return None
     numbers = tried(model.topics)
-    learnings = seeds - 1 + 2 * seeds * len(numbers)  # twice: tracks as they are, and dealt anew
-    told = None if watch is None else _Told(watch, learnings)
-    try:
-        bags, _ = count_bags(model, source, work / BAGS, watch=told)
-        similarity = []
-        for number in range(1, seeds):
-            other = replace(model.settings, seed=derive(model.settings.seed, "compared", number))
-            similarity.append(alike(model.components, learn_topics(bags, other, watch=told)))
-    finally:
-        remove_bags(work / BAGS)
+    again = seeds - 1 + learnings(model.topics, numbers, seeds=seeds)
+    told = None if watch is None else _Told(watch, again)
+    similarity = []
+    for number in range(1, seeds):
+        other = replace(model.settings, seed=derive(model.settings.seed, "compared", number))
+        similarity.append(alike(model.components, learn_topics(bags, other, watch=told)))
     lines = topic_stability(model, source, topics=numbers, seeds=seeds, work=work, watch=told)
     weights = model.components.sum(axis=1) / model.components.sum()
     return Compared(similarity=np.stack(similarity), weights=weights, numbers=lines)
@@ -127,12 +169,10 @@ class _Told:
         self.watch = watch
         self.learnings = learnings
         self.learned = 0
-        self.counted = 0
 
     def __call__(self, what: str, done: int, total: int) -> None:
         if what == LEARNING:
             self.learned += done == total
             self.watch("factors learned again", self.learned, self.learnings)
-            return
-        self.watch(f"{what}, again ({self.counted + 1})", done, total)
-        self.counted += done == total
+        else:
+            self.watch(f"{what}, again", done, total)

@@ -112,7 +112,7 @@ class Job:
         }
 
     def files(self) -> tuple[str, bool]:
-        """SHA-256 over place, size and time of all files, and whether all of them are there."""
+        """What all files are now, and whether any of them is there."""
         return files_digest(track for one in self.taught for track in one.manifest.tracks())
 
     def digest(self) -> str:
