@@ -134,11 +134,24 @@ def test_splits_are_stratified_and_keep_groups_together(kind: str) -> None:
     assert seen[0] != seen[1]
 
 
-def test_the_same_title_of_two_artists_is_two_albums() -> None:
+def test_the_same_title_of_two_artists_is_one_album() -> None:
+    """It may be a compilation, which a split must not tear."""
     music = toy()
     assert music.albums is not None
-    hits = {album for album in music.albums.tolist() if album.startswith("Greatest Hits")}
-    assert len(hits) == 60
+    assert "Greatest Hits" in music.albums.tolist()
+    split = make_split(music, "album", 0)
+    assert not set(music.albums[split.test].tolist()) & set(music.albums[split.train].tolist())
+
+
+def test_stretches_of_one_file_are_never_torn() -> None:
+    rows = [
+        {"path": f"{n // 2}.wav", "id": str(n), "start": n % 2, "genre": "ab"[n // 2 % 2],
+         "artist": str(n // 2)}
+        for n in range(120)
+    ]  # fmt: skip
+    music = named_music(Manifest.from_rows(rows), target="genre", group="artist", name="toy")
+    split = make_split(music, "random", 0)
+    assert not set((split.test // 2).tolist()) & set((split.train // 2).tolist())
 
 
 def test_without_albums_there_is_no_split_of_albums() -> None:
@@ -218,8 +231,8 @@ def test_claims_are_those_of_the_numbers() -> None:
     assert of("every other combination") == of("every other combination", MACRO_F1) == {HOLDS}
     assert of("MTN better than STN") == {HOLDS}
     assert of("MTN better than STN", MACRO_F1) == {AGAINST}
-    # what the paper's choice of the best on the test tracks is worth
-    assert of("(chosen on the test tracks)") == {HOLDS}
+    # what choosing the best on the test tracks brings about is no verdict
+    assert of("(chosen on the test tracks)") <= {OPEN, AGAINST}
     assert of("(mean, none chosen)", MACRO_F1) == {AGAINST}
 
 
@@ -263,5 +276,5 @@ def test_fma_as_distributed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"tracks\.csv"):
         distributed_music(tmp_path)
     fma(tmp_path)
-    with pytest.raises(UsageError, match="two classes of 10 artists"):
+    with pytest.raises(UsageError, match="two classes of 2 artists"):
         distributed_music(tmp_path)  # it reads as far as that; a miniature has few artists

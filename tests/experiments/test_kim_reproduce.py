@@ -10,8 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
+import torch
 from typer.testing import CliRunner
 
 from labelled_music import RATE, TRAITS, sound
@@ -210,6 +212,8 @@ def test_a_training_that_was_killed_goes_on(
 ) -> None:
     part = seeded[0].parts[0]
     system = transfer.System("MTN", "gd", 2)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in the processes of a run: sums in one order
     path = part.folder / "networks" / "MTN-gd.safetensors"
     network, _ = networks.trained(part, system)
     path.unlink()
@@ -225,8 +229,42 @@ def test_a_training_that_was_killed_goes_on(
         networks.trained(part, system, kill)
     assert not path.exists()
     again, _ = networks.trained(part, system)
+    torch.set_num_threads(threads)
     for name, values in again.state_dict().items():
         assert values.equal(network.state_dict()[name]), name
+
+
+def test_the_control_depends_on_nothing_that_ran_before(
+    seeded: tuple[Reproduction, Path],
+) -> None:
+    part = seeded[0].parts[0]
+    found = []
+    for before in (1, 2):
+        torch.manual_seed(before)
+        found.append(networks.untrained(part, part.clips(), 0).state_dict())
+    assert all(values.equal(found[1][name]) for name, values in found[0].items())
+
+
+def test_a_feature_file_that_was_removed_is_made_again(
+    seeded: tuple[Reproduction, Path],
+) -> None:
+    part = seeded[0].parts[0]
+    path = part.features_path("g", "train")
+    before = path.read_bytes()
+    path.unlink()
+    assert not part.has_features("g")
+    networks.keep_features(part, "g")
+    assert len(path.read_bytes()) == len(before)
+
+
+def test_other_features_under_the_same_name_are_scored_anew(
+    seeded: tuple[Reproduction, Path],
+) -> None:
+    part = seeded[0].parts[0]
+    X = np.random.default_rng(0).normal(size=(len(part.music.genre), 4)).astype(np.float32)
+    transfer.score_encoder(part, "some", X)
+    assert not transfer.encoder_lacking(part, "some", X)
+    assert transfer.encoder_lacking(part, "some", X + 1)
 
 
 def test_other_sizes_use_no_old_number(

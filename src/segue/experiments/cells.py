@@ -111,4 +111,6 @@ class Cells:
 
     def _path(self, features: str) -> Path:
         name = features.replace(" ", "-").replace("+", "-and-")
+        if not re.fullmatch(r"[\w@,.=()-]{1,120}", name):  # a path, say: never leave the folder
+            name = folder_name(name)
         return self.folder / f"{name}.{self.digest[:16]}.json"

@@ -18,6 +18,7 @@ from segue.errors import UsageError
 from segue.training.split import track_groups
 
 PAPERS = "fma-medium"
+PAPERS_CLASSES = 16
 SUBSETS = (PAPERS, "fma-small", "fma-large", "fma-full")
 
 FEWEST_ARTISTS = 10
@@ -130,7 +131,11 @@ def read_music(
     rows = np.arange(len(manifest))
     mains, several = main_labels(manifest.column(target))
     artists = np.array(track_groups(manifest, rows, group), dtype=np.str_)
-    albums = None if album is None else _albums(manifest, rows, album, artists)
+    # one title is one album, whoever plays: a compilation is never torn, and albums that share a
+    # title ("Greatest Hits") only stay together
+    albums = None
+    if album is not None:
+        albums = np.array(track_groups(manifest, rows, album), dtype=np.str_)
     for column in labels:
         manifest.column(column)
     of_class: dict[str, set[str]] = {}
@@ -157,7 +162,7 @@ def read_music(
         genre=genre,
         artists=artists,
         albums=albums,
-        paper=paper,
+        paper=paper and len(classes) == PAPERS_CLASSES,
         notes=_notes(name, mains, genre, classes, fewest, several),
         fewest=fewest,
         album=album,
@@ -179,15 +184,6 @@ def main_labels(cells: Sequence[str]) -> tuple[list[str], int]:
     counts = Counter(label for labels in split for label in set(labels))
     mains = [min(labels, key=lambda one: (-counts[one], one), default="") for labels in split]
     return mains, sum(len(set(labels)) > 1 for labels in split)
-
-
-def _albums(
-    manifest: Manifest, rows: NDArray[np.int64], column: str, artists: NDArray[np.str_]
-) -> NDArray[np.str_]:
-    """Albums; the same title of two artists is two albums ("Greatest Hits")."""
-    titles = track_groups(manifest, rows, column)
-    pairs = zip(titles, artists.tolist(), strict=True)
-    return np.array([f"{title}\x1f{artist}" for title, artist in pairs], dtype=np.str_)
 
 
 def _notes(
@@ -269,7 +265,7 @@ def distributed_music(root: Path) -> Music:
             group="artist",
             album="album",
             labels=("genres",),
-            fewest=FEWEST_ARTISTS,
+            fewest=2,  # the paper classifies all 16
             paper=one == PAPERS,
         )
     raise refused or AssertionError("no subsets")

@@ -19,6 +19,7 @@ from segue.errors import StoreError
 from segue.experiments.kim2018.combinations import System
 from segue.experiments.kim2018.part import Part, Side
 from segue.experiments.kim2018.published import MTN, STN, WSTN
+from segue.experiments.kim2018.scale import Scale
 from segue.files import write_atomically
 from segue.seeds import derive
 from segue.training import checkpoint
@@ -104,13 +105,19 @@ def _read_shares(part: Part, letter: str) -> Floats:
 
 
 def spec_of(part: Part, system: System, tasks: list[Task]) -> DcnnSpec:
-    """Shape of a system's network; wide ones have the parameters of so many single ones."""
+    """Shape of a system's network; a wide one has as many parameters as several."""
     outputs = tuple((task.name, task.outputs) for task in tasks)
     sharing: Body = "first" if system.sharing == MTN else "none"
     spec = DcnnSpec(tasks=outputs, sharing=sharing, width=part.scale.width)
     if system.sharing == WSTN:
-        return replace(spec, width=width_for(system.copies * spec.parameters, spec))
+        return replace(spec, width=width_for(several_of(spec, system.copies, part.scale), spec))
     return spec
+
+
+def several_of(spec: DcnnSpec, copies: int, scale: Scale) -> int:
+    """Parameters of the genre's network and of those of artist groups, so many in all."""
+    groups = tuple((str(number), scale.topics) for number in range(1, copies))
+    return replace(spec, tasks=(*spec.tasks, *groups)).parameters
 
 
 def fresh(part: Part, system: System, clips: Clips, tasks: list[Task], *, draw: int = 0) -> Dcnn:
@@ -146,7 +153,8 @@ def untrained(part: Part, clips: Clips, draw: int) -> Dcnn:
     for norm in norms:
         norm.momentum = None  # the mean over all batches
     network.to(lesson.world.device).train()
-    with torch.no_grad():
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(seed)  # of dropout
         for epoch in range(1, 1 + -(-SETTLING // lesson.steps)):
             for batch in lesson.batches(epoch, 0):
                 lesson.loss(network, batch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,8 +87,8 @@ class Part:
         return self.target_path(letter).is_file()
 
     def has_features(self, letter: str) -> bool:
-        """Whether they are there; those of the test are written last."""
-        return self.features_path(letter, "test").is_file()
+        """Whether both sides are there."""
+        return all(self.features_path(letter, side).is_file() for side in get_args(Side))
 
     @property
     def taught(self) -> Rows:

@@ -25,6 +25,7 @@ from segue.experiments.kim2018.results import (
 )
 from segue.experiments.kim2018.transfer import (
     ENCODER_HEAD,
+    encoder_lacking,
     lacking,
     score_controls,
     score_encoder,
@@ -136,7 +137,7 @@ class Runner:
             Job(partial(score_encoder, part, name, X), 2)
             for part in self.parts
             for name, X in self.encoders.items()
-            if lacking(part, name, [ENCODER_HEAD], mlp=False)
+            if encoder_lacking(part, name, X)
         ]
         # the longest first, so that no process waits for another's at the end
         return sorted(jobs, key=lambda job: -job.cost)

@@ -24,7 +24,7 @@ class Scale:
         Segments a step of the networks.
     epochs : int
         Of a network of one task, each with one random second of every training track. A network
-        of N tasks has N times as many, so that every task gets as many updates.
+        of N tasks has N times as many, so that every task gets about as many updates.
     draw : {"batch", "epoch"}
         When the task of a network of several is drawn.
     precision : {"float32", "bfloat16", "float16"}

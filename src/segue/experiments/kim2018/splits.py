@@ -13,6 +13,7 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from segue.errors import UsageError
 from segue.experiments.kim2018.music import Music
 from segue.seeds import derive, generator
+from segue.training.split import track_groups
 
 Kind = Literal["random", "album", "artist"]
 KINDS: Final[tuple[Kind, ...]] = ("random", "album", "artist")
@@ -65,7 +66,11 @@ def make_split(music: Music, kind: Kind, seed: int) -> Split:
     UsageError
         A class cannot stand in both parts.
     """
-    rows, groups = music.classified, _groups(music, kind)
+    rows, groups = music.classified, groups_of(music, kind)
+    if groups is None:
+        # a random split keeps together only what is one file
+        files = np.array(track_groups(music.manifest, np.arange(len(music.genre)), None))
+        groups = files if len(set(files.tolist())) < len(files) else None
     y = music.genre[rows]
     if groups is None:
         tested = _random(y, seed, music)
@@ -85,7 +90,8 @@ def make_split(music: Music, kind: Kind, seed: int) -> Split:
     )
 
 
-def _groups(music: Music, kind: Kind) -> NDArray[np.str_] | None:
+def groups_of(music: Music, kind: Kind) -> NDArray[np.str_] | None:
+    """What a split keeps together (tracks,); None for single tracks."""
     return {"random": None, "album": music.albums, "artist": music.artists}[kind]
 
 

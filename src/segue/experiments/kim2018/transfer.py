@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.evaluation.protocols import fit_head
+from segue.experiments.cells import arrays_digest
 from segue.experiments.kim2018.combinations import System
 from segue.experiments.kim2018.networks import (
     LEARNING_RATE,
@@ -26,6 +27,7 @@ from segue.experiments.kim2018.results import (
     label_scores,
     scores_of,
 )
+from segue.experiments.kim2018.splits import groups_of
 from segue.seeds import derive
 from segue.training.dcnn.transfer import SegmentMLP
 from segue.training.loop import Watch
@@ -84,9 +86,19 @@ def score_controls(part: Part, heads: Sequence[str] = (), watch: Watch | None = 
 def score_encoder(part: Part, name: str, X: Table, watch: Watch | None = None) -> None:
     """An SVM on an encoder's features of all tracks, settings from inner folds."""
     del watch  # seconds
-    if lacking(part, name, [ENCODER_HEAD], mlp=False):
+    if encoder_lacking(part, name, X):
         row = with_head(name, ENCODER_HEAD)
-        _score_head(part, row, X[part.taught], X[part.split.test], ENCODER_HEAD)
+        _score_head(part, row, X[part.taught], X[part.split.test], ENCODER_HEAD, of=_digest(X))
+
+
+def encoder_lacking(part: Part, name: str, X: Table) -> bool:
+    """Whether there is no score of these very features: a name may have come to mean others."""
+    found = part.cells().get(with_head(name, ENCODER_HEAD))
+    return found is None or found.get("features") != _digest(X)
+
+
+def _digest(X: Table) -> str:
+    return arrays_digest({}, [X])
 
 
 def lacking(part: Part, name: str, heads: Sequence[str] = (), *, mlp: bool = True) -> bool:
@@ -123,9 +135,10 @@ def _means(segments: Segments) -> Table:
     return means
 
 
-def _score_head(part: Part, name: str, X: Table, Z: Table, head: str) -> None:
-    music, kind = part.music, part.split.kind
-    groups = {"random": None, "album": music.albums, "artist": music.artists}[kind]
+def _score_head(
+    part: Part, name: str, X: Table, Z: Table, head: str, *, of: str | None = None
+) -> None:
+    music, groups = part.music, groups_of(part.music, part.split.kind)
     fitted = fit_head(
         X,
         music.genre[part.taught],
@@ -141,4 +154,4 @@ def _score_head(part: Part, name: str, X: Table, Z: Table, head: str) -> None:
         scores = scores_of(truth, likely)
     else:
         scores = label_scores(truth, fitted.estimator.predict(Z))
-    part.cells().put(name, {"scores": scores})
+    part.cells().put(name, {"scores": scores, "features": of})
