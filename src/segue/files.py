@@ -1,4 +1,4 @@
-"""The one way segue writes a file: whole, or not at all."""
+"""Files written whole or not at all, and files of others read up to a limit."""
 
 from __future__ import annotations
 
@@ -50,3 +50,28 @@ def write_atomically(path: str | Path, content: bytes) -> Path:
         if partial is not None:
             partial.unlink(missing_ok=True)
     return path
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """The bytes of a file that is not trusted, never more than it may have.
+
+    Raises
+    ------
+    OSError
+        No such file, or one that cannot be read.
+    ValueError
+        A larger one, or a name that cannot be one.
+
+    Examples
+    --------
+    >>> path = write_atomically(Path(tempfile.mkdtemp()) / "a.txt", b"words")
+    >>> read_bounded(path, 5)
+    b'words'
+    """
+    if not path.is_file():
+        raise FileNotFoundError("no such file")
+    with path.open("rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise ValueError(f"more than {limit} bytes")
+    return content

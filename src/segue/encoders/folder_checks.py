@@ -20,6 +20,7 @@ from segue.card import EncoderCard, canonical_json
 from segue.encoders.architectures import ARCHITECTURES, Architecture, Shapes, Tensors
 from segue.encoders.names import NAME
 from segue.errors import ModelError, UsageError, WeightsError
+from segue.files import read_bounded
 
 FORMAT = 1
 FACTS, WEIGHTS, CURVE = "encoder.json", "weights.safetensors", "curve.csv"
@@ -241,17 +242,10 @@ def bounded(path: Path) -> bytes:
     ------
     WeightsError
     """
-    limit = MAX_BYTES[path.name]
     try:
-        if not path.is_file():
-            raise FileNotFoundError("no such file")
-        with path.open("rb") as file:
-            content = file.read(limit + 1)
+        return read_bounded(path, MAX_BYTES[path.name])
     except (OSError, ValueError) as error:
         raise not_one(path, getattr(error, "strerror", None) or str(error)) from error
-    if len(content) > limit:
-        raise not_one(path, f"more than {limit} bytes")
-    return content
 
 
 def read_tensors(path: Path) -> Tensors:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.errors import ModelError, SegueError
+from segue.files import read_bounded
 from segue.targets.factors import FactorModel, GroupShares
 from segue.targets.settings import MOST_BYTES, MOST_TOPICS, MOST_WORDS, FactorSettings
 from segue.targets.texts import check_text
@@ -209,16 +210,10 @@ def bounded(path: Path, *, sha256: str | None = None) -> bytes:
     ------
     ModelError
     """
-    limit = MAX_BYTES[path.name]
     try:
-        if not path.is_file():
-            raise FileNotFoundError("no such file")
-        with path.open("rb") as file:
-            content = file.read(limit + 1)
+        content = read_bounded(path, MAX_BYTES[path.name])
     except (OSError, ValueError) as error:
         raise damaged(path, getattr(error, "strerror", None) or str(error)) from error
-    if len(content) > limit:
-        raise damaged(path, f"more than {limit} bytes")
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
         raise damaged(path, f"another SHA-256 than {FACTS} says")
     return content
