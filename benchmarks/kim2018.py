@@ -99,7 +99,7 @@ def four_q(data: Path, out: Path) -> Music:
 
 
 MUSIC: Mapping[str, Callable[[Path, Path], Music]] = {"emotify": emotify, "4q": four_q}
-EPOCHS: Mapping[str, int] = {"emotify": 6, "4q": 5}
+EPOCHS: Mapping[str, int] = {"emotify": 6, "4q": 3}
 SPLITS: Mapping[str, tuple[Kind, ...]] = {
     "emotify": ("random", "album", "artist"),
     "4q": ("artist",),
