@@ -20,6 +20,13 @@ T = TypeVar("T")
 # Fields of a front end that older stores and models do not know. Written only where they differ
 # from their default, they leave the digest of every older card as it was.
 LATER_FIELDS = ("pad", "gain")
+LATER_CARD_FIELDS = ("decoding",)
+
+WORDS = ("description", "licence", "commercial", "training_data", "citation")
+"""Fields of an encoder's card that cannot change a number."""
+
+FOREIGN = ("hf:", "onnx:")
+"""Prefixes of encoders that lie outside segue: ``hf:NAME_OR_FOLDER``, ``onnx:FILE``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,6 +131,9 @@ class EncoderCard:
         Further numbers-changing facts (seed of a random network, window length).
     weights_sha256, calibration_sha256 : str or None
         Digests of the tensors in use.
+    decoding : int
+        How files become samples (decoders, mixing, resampling): ``segue.audio.DECODING``, which is
+        raised whenever the same file would give other samples.
     commercial : bool
         False when licence or training data forbid commercial use.
     """
@@ -137,6 +147,7 @@ class EncoderCard:
     settings: tuple[tuple[str, str | int | float], ...] = ()
     weights_sha256: str | None = None
     calibration_sha256: str | None = None
+    decoding: int = 1
     description: str = ""
     licence: str = "MIT"
     commercial: bool = True
@@ -149,9 +160,27 @@ class EncoderCard:
         return self.front_end.rate
 
     @property
+    def plain_name(self) -> str:
+        """Name without the folder of an encoder that is called by its place (``onnx:FILE``).
+
+        A file that was moved is the same encoder: its weights' digest says so.
+
+        Examples
+        --------
+        >>> spec = FrontEndSpec(rate=8000, n_fft=256, hop=128, n_mels=20)
+        >>> EncoderCard(name="onnx:/models/a.onnx", version=1, dim=20, front_end=spec,
+        ...     excerpt=ExcerptSpec(seconds=1.0)).plain_name
+        'onnx:a.onnx'
+        """
+        for prefix in FOREIGN:
+            if self.name.startswith(f"{prefix}/"):
+                return prefix + self.name.rstrip("/").rpartition("/")[2]
+        return self.name
+
+    @property
     def layer_code(self) -> str:
-        """Layers in the paper's notation: ``"135"``."""
-        return "".join(str(layer) for layer in self.layers)
+        """Layers in the paper's notation, ``"135"``; from 10 on with commas: ``"9,12"``."""
+        return layer_code(self.layers)
 
     @property
     def label(self) -> str:
@@ -173,8 +202,8 @@ class EncoderCard:
         >>> card.digest == replace(card, version=2).digest
         False
         """
-        facts = self.to_json()
-        for words in ("description", "licence", "commercial", "training_data", "citation"):
+        facts = self.to_json() | {"name": self.plain_name}
+        for words in WORDS:
             del facts[words]
         return hashlib.sha256(canonical_json(facts).encode()).hexdigest()
 
@@ -184,6 +213,9 @@ class EncoderCard:
         for field in fields(FrontEndSpec):
             if field.name in LATER_FIELDS and facts["front_end"][field.name] == field.default:
                 del facts["front_end"][field.name]
+        for field in fields(EncoderCard):
+            if field.name in LATER_CARD_FIELDS and facts[field.name] == field.default:
+                del facts[field.name]
         return facts
 
     @classmethod
@@ -205,12 +237,24 @@ class EncoderCard:
     def differences(self, other: EncoderCard) -> list[str]:
         """Fields that would give other numbers, as ``"excerpt.seconds: 29.0 -> 30.0"``."""
         mine, theirs = flatten(self.to_json()), flatten(other.to_json())
-        words = {"description", "licence", "commercial", "training_data", "citation"}
         return [
             f"{key}: {mine.get(key)} -> {theirs.get(key)}"
             for key in sorted(mine.keys() | theirs.keys())
-            if mine.get(key) != theirs.get(key) and key not in words
+            if mine.get(key) != theirs.get(key) and key not in WORDS
         ]
+
+
+def layer_code(layers: tuple[int, ...]) -> str:
+    """Layers as one word that `segue.encoders.parse_layers` reads.
+
+    Examples
+    --------
+    >>> layer_code((1, 3, 5)), layer_code((9, 12)), layer_code((12,))
+    ('135', '9,12', '12,')
+    """
+    if max(layers, default=0) < 10:
+        return "".join(map(str, layers))
+    return ",".join(map(str, layers)) + ("," if len(layers) == 1 else "")
 
 
 def canonical_json(value: Any) -> str:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from segue.audio import Audio
 from segue.cli import app
-from segue.encoders import encoder, folder_checks, folders
+from segue.encoders import encoder, folder_checks, folders, names
 from segue.encoders.calibrated import choi2017_msd, random_convnet, random_network
 from segue.encoders.folders import open_folder, write_folder
 from segue.encoders.registry import add
@@ -88,7 +88,7 @@ def test_a_name_never_means_a_path(
     shutil.copytree(folder, "mine@2")
     assert encoder("./mine@2/").card.label == "mine@12345"
     for asked in ("./mine@2/", "a@b/mine@2", "./mine"):
-        elsewhere = folders.anywhere(asked)
+        elsewhere = names.anywhere(asked)
         assert Path(elsewhere).is_absolute()
         assert encoder(elsewhere).card == encoder(asked).card
     with pytest.raises(WeightsError, match="no such file"):
@@ -342,7 +342,7 @@ def test_one_bad_card_hides_no_other_in_the_list(folder: Path, home: Path) -> No
 
 
 def test_the_home_of_nobody_is_no_folder() -> None:
-    for use in (open_folder, encoder, folders.anywhere):
+    for use in (open_folder, encoder, names.anywhere):
         with pytest.raises(WeightsError, match="an encoder folder"):
             use("~nobody-of-this-name/x")
 

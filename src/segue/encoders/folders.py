@@ -8,7 +8,6 @@ architecture, and the digest in the card against the tensors.
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,13 +28,12 @@ from segue.encoders.folder_checks import (
     check_size,
     check_tags,
     check_tensors,
-    not_one,
     read_facts,
     read_tensors,
     written,
 )
 from segue.encoders.joint import JointSpec
-from segue.encoders.names import NAME
+from segue.encoders.names import NAME, expanded, split_layers
 from segue.encoders.protocol import Encoder
 from segue.encoders.weights import tensor_digest, weights_folder
 from segue.errors import StoreError, UsageError, WeightsError
@@ -49,17 +47,14 @@ __all__ = [
     "added",
     "added_folder",
     "all_added",
-    "anywhere",
     "check_base",
     "check_name",
     "check_size",
     "is_packaged",
-    "is_path",
     "keep",
     "open_folder",
     "packaged",
     "packaged_folder",
-    "split_layers",
     "write_folder",
 ]
 
@@ -116,48 +111,6 @@ class EncoderFolder:
         return kind.build(card, self.tensors, self.tags, device)
 
 
-def is_path(name: str) -> bool:
-    """Whether an encoder is asked for by its folder: a name never looks like a path.
-
-    Examples
-    --------
-    >>> is_path("mine"), is_path("mine@135"), is_path("./mine"), is_path("out/mine@135")
-    (False, False, True, True)
-    """
-    separators = {os.sep, os.altsep, "/"} - {None}
-    return name.startswith((".", "~")) or any(mark in name for mark in separators if mark)
-
-
-def split_layers(name: str) -> tuple[str, str]:
-    """A name or path and the layers written behind it.
-
-    Examples
-    --------
-    >>> split_layers("mine@135"), split_layers("a@b/mine"), split_layers("./mine@1")
-    (('mine', '135'), ('a@b/mine', ''), ('./mine', '1'))
-    """
-    base, mark, code = name.rpartition("@")
-    if not mark or is_path(code):
-        return name, ""
-    return base, code
-
-
-def anywhere(encoder: str) -> str:
-    """An encoder as another process must ask for it, which may stand in another folder.
-
-    Examples
-    --------
-    >>> anywhere("mfcc"), anywhere("/out/mine@135"), anywhere("/out/mine")
-    ('mfcc', '/out/mine@135', '/out/mine/')
-    """
-    base, code = split_layers(encoder)
-    if not is_path(base):
-        return encoder
-    path = _expanded(base).absolute()
-    # the separator keeps an "@" in the folder's own name from being read as layers
-    return f"{path}@{code}" if code else f"{path}{os.sep}"
-
-
 def open_folder(path: str | Path) -> EncoderFolder:
     """Read and check an encoder folder.
 
@@ -168,7 +121,7 @@ def open_folder(path: str | Path) -> EncoderFolder:
         that is not the architecture's; a tensor missing, too many, of another shape or not finite;
         tensors, or tags of an embedding, that differ from the digest.
     """
-    path = _expanded(path)
+    path = expanded(path)
     facts = read_facts(path)
     tensors = read_tensors(path / WEIGHTS)
     kind = ARCHITECTURES[facts.architecture]
@@ -202,13 +155,6 @@ def _check_digest(got: str, wanted: str | None, what: str, source: Path) -> None
             fix="The folder was changed or damaged: copy it again from where it was made",
             source=source,
         )
-
-
-def _expanded(path: str | Path) -> Path:
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:  # "~name" of nobody here
-        raise not_one(Path(path), str(error)) from error
 
 
 def write_folder(

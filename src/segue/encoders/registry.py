@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from segue.card import FOREIGN
 from segue.encoders.calibrated import choi2017_msd, random_convnet
 from segue.encoders.convnet import LAYERS
 from segue.encoders.descriptors import DescriptorEncoder
@@ -14,16 +15,15 @@ from segue.encoders.folders import (
     EncoderFolder,
     added,
     is_packaged,
-    is_path,
     keep,
     open_folder,
     packaged,
     packaged_folder,
-    split_layers,
 )
 from segue.encoders.melblocks import MelBlocksEncoder
 from segue.encoders.melstats import MelStatsEncoder
 from segue.encoders.mfcc import MfccEncoder
+from segue.encoders.names import is_path, placed, split_layers
 from segue.encoders.protocol import Encoder, checked_device
 from segue.encoders.taggers import TAGGERS
 from segue.errors import UsageError
@@ -87,6 +87,8 @@ def entry(name: str) -> Entry:
     WeightsError
         An added encoder is damaged.
     """
+    if name.startswith(FOREIGN):
+        return _foreign(placed(name))
     own = added(name)
     for known in ENCODERS:
         if known.name == name:
@@ -101,6 +103,20 @@ def entry(name: str) -> Entry:
         fix="`segue models list` describes them; a folder that `segue pretrain` wrote is named by "
         "its path (./NAME), or by its name once `segue models add FOLDER` has kept it",
     )
+
+
+def _foreign(name: str) -> Entry:
+    """An encoder that lies outside segue; its libraries are loaded only when one is asked for."""
+    prefix, _, place = name.partition(":")
+    if prefix == "hf":
+        from segue.encoders.huggingface import open_model
+
+        model = open_model(place)
+        return Entry(name, model.summary, model.build, model.layers, extra="hf")
+    from segue.encoders.onnx import open_graph
+
+    graph = open_graph(place)
+    return Entry(name, graph.summary, graph.build, graph.layers, extra="onnx")
 
 
 def is_registered(name: str) -> bool:
@@ -156,14 +172,14 @@ def _taken(name: str, source: str) -> UsageError:
 
 
 def parse_layers(text: str) -> tuple[int, ...]:
-    """Layers from ``"135"`` or ``"1,3,5"``.
+    """Layers from ``"135"`` or ``"1,3,5"``; one of two digits needs a comma: ``"12,"``.
 
     Examples
     --------
-    >>> parse_layers("135"), parse_layers("1, 3")
-    ((1, 3, 5), (1, 3))
+    >>> parse_layers("135"), parse_layers("1, 3"), parse_layers("12,")
+    ((1, 3, 5), (1, 3), (12,))
     """
-    parts = text.split(",") if "," in text else list(text.strip())
+    parts = text.strip().removesuffix(",").split(",") if "," in text else list(text.strip())
     try:
         return tuple(int(part) for part in parts)
     except ValueError:
@@ -186,7 +202,9 @@ def encoder(
     name : str
         ``"mfcc"``, or with layers in the paper's notation ``"choi2017-msd@135"``; the name of an
         encoder that was added; or the path of an encoder folder (``"./mine"``,
-        ``"out/mine@135"``), which has a separator in it or begins with ``.`` or ``~``.
+        ``"out/mine@135"``), which has a separator in it or begins with ``.`` or ``~``;
+        ``"hf:NAME_OR_FOLDER"`` for a model of Hugging Face's format, ``"onnx:FILE"`` for a graph
+        that `segue models export` wrote.
     layers : sequence of int, optional
         Layers in ascending order without repetition; by default all.
     chunks : int or None

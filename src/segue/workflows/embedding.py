@@ -15,7 +15,7 @@ from segue.card import EncoderCard
 from segue.datasets import Manifest, Target, from_paths
 from segue.encoders import Encoder
 from segue.encoders import encoder as build_encoder
-from segue.encoders.folders import anywhere
+from segue.encoders.names import anywhere
 from segue.errors import ModelError, UsageError
 from segue.evaluation.compare import FeatureSet
 from segue.extraction import EmbedReport, Progress, Recipe, extract, file_facts

@@ -7,7 +7,7 @@ from typing import Any
 
 from segue.datasets import Manifest, read_target
 from segue.encoders import encoder as build_encoder
-from segue.encoders.folders import is_path
+from segue.encoders.names import is_path
 from segue.encoders.registry import is_registered
 from segue.errors import UsageError
 from segue.extraction.frames import FrameRecipe, frame_recipe

@@ -14,8 +14,9 @@ import numpy as np
 from segue.card import canonical_json
 from segue.encoders import encoder as build_encoder
 from segue.encoders.folder_checks import check_size, check_tags, check_words
-from segue.encoders.folders import CURVE, FACTS, EncoderFolder, check_base, is_path, open_folder
+from segue.encoders.folders import CURVE, FACTS, EncoderFolder, check_base, open_folder
 from segue.encoders.joint import LABELS, joint_shapes
+from segue.encoders.names import is_path
 from segue.errors import SegueError, UsageError
 from segue.extraction.frames import FrameRecipe, frame_recipe
 from segue.store import FrameTable

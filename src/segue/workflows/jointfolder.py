@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from segue.encoders.folders import EncoderFolder, added, is_path, open_folder
+from segue.encoders.folders import EncoderFolder, added, open_folder
 from segue.encoders.joint import LABELS, MARK, JointSpec, label_names, tags_of
+from segue.encoders.names import is_path
 from segue.errors import UsageError, WeightsError
 from segue.training.warp.network import JointEmbedding
 

@@ -17,12 +17,7 @@ from segue.card import canonical_json
 from segue.datasets import Manifest
 from segue.encoders.convnet import EXCERPT, FRONT_END
 from segue.encoders.folder_checks import check_tags, check_words
-from segue.encoders.folders import (
-    CURVE,
-    FACTS,
-    EncoderFolder,
-    open_folder,
-)
+from segue.encoders.folders import CURVE, FACTS, EncoderFolder, open_folder
 from segue.errors import SegueError, UsageError
 from segue.extraction import available_cpus
 from segue.training.claim import (

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from segue.encoders import encoder as build_encoder
-from segue.encoders.folders import added, is_path, split_layers
+from segue.encoders.folders import added
+from segue.encoders.names import is_path, split_layers
 from segue.store import FeatureTable, choose_table
 
 
