@@ -12,6 +12,7 @@ from segue.cli.app import (
     app,
     command,
     end,
+    licensed,
     parse_chunks,
     parse_names,
     print_json,
@@ -41,6 +42,7 @@ def parse_task(text: str | None) -> Task | None:
     "--encoders mfcc,choi2017-msd -o report"
 )
 @command
+@licensed
 def evaluate(
     manifest: options.ManifestPath,
     target: Annotated[str, typer.Option(help="Label column, or several: genre,mood.")],
@@ -148,6 +150,7 @@ def show_result(result: TargetResult) -> None:
     epilog="Example: segue fit tracks.csv features --target genre --group artist -o genre.segue"
 )
 @command
+@licensed
 def fit(
     manifest: options.ManifestPath,
     store: Annotated[Path, typer.Argument(help="Feature store that `segue embed` wrote.")],
@@ -210,6 +213,7 @@ def fit(
 
 @app.command(epilog="Example: segue predict genre.segue new_music/ -o predictions.csv")
 @command
+@licensed
 def predict(
     model: Annotated[Path, typer.Argument(help="Model file that `segue fit` wrote.")],
     paths: options.Inputs,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TypeVar, cast
 
 import typer
 from rich.console import Console
@@ -87,6 +88,42 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(INTERRUPTED) from None
 
     return guarded
+
+
+def licensed(function: Callable[P, R]) -> Callable[P, R]:
+    """Give a command the option ``--commercial``, which holds for all that it opens.
+
+    Stands below :func:`command`, which turns the refusal into a message.
+    """
+    option = inspect.Parameter(
+        "commercial",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=False,
+        annotation=Annotated[
+            bool,
+            typer.Option(
+                "--commercial",
+                envvar="SEGUE_COMMERCIAL",
+                help="Refuse encoders, models and features that must not be used commercially.",
+            ),
+        ],
+    )
+
+    @functools.wraps(function)
+    def permitted(*args: Any, commercial: bool = False, **kwargs: Any) -> R:
+        from segue.rights import commercial_only
+
+        with commercial_only(commercial):
+            return function(*args, **kwargs)
+
+    given = inspect.signature(function, eval_str=True)  # its names mean nothing in this module
+    permitted.__signature__ = given.replace(  # type: ignore[attr-defined]
+        parameters=[*given.parameters.values(), option]
+    )
+    permitted.__annotations__ = {
+        name: one.annotation for name, one in (*given.parameters.items(), ("commercial", option))
+    }
+    return cast("Callable[P, R]", permitted)
 
 
 def print_json(value: Any) -> None:

@@ -12,6 +12,7 @@ from segue.cli.app import (
     app,
     command,
     end,
+    licensed,
     parse_chunks,
     print_json,
     say,
@@ -22,6 +23,7 @@ from segue.cli.app import (
 
 @app.command(epilog="Example: segue embed music/ -o features --encoder choi2017-msd --layers 1,2,3")
 @command
+@licensed
 def embed(
     paths: options.Inputs,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the feature store.")],

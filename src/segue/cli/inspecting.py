@@ -13,6 +13,7 @@ from segue.cli.app import (
     app,
     command,
     end,
+    licensed,
     parse_chunks,
     print_json,
     print_table,
@@ -43,13 +44,24 @@ def list_models(json: options.Json = False) -> None:
             state = f"needs segue[{known.extra}]"
         layers = "".join(map(str, known.layers))
         rows.append(
-            {"name": known.name, "layers": layers, "weights": state, "summary": known.summary}
+            {
+                "name": known.name,
+                "layers": layers,
+                "weights": state,
+                "commercial": _yes_no(known.commercial),
+                "summary": known.summary,
+            }
         )
     rows += [_added_row(folder) for folder in all_added()]
     if json:
         print_json({"models": rows})
         return
-    print_table(["name", "layers", "weights", "what"], [list(row.values()) for row in rows])
+    header = ["name", "layers", "weights", "commercial use", "what"]
+    print_table(header, [list(row.values()) for row in rows])
+
+
+def _yes_no(permitted: bool) -> str:
+    return "yes" if permitted else "no"
 
 
 def _added_row(folder: Path) -> dict[str, str]:
@@ -59,9 +71,11 @@ def _added_row(folder: Path) -> dict[str, str]:
     try:
         own = open_folder(folder)
     except SegueError as error:
-        return {"name": folder.name, "layers": "", "weights": "damaged", "summary": str(error)}
-    layers, words = "".join(map(str, own.layers)), own.card.description
-    return {"name": folder.name, "layers": layers, "weights": "added", "summary": words}
+        facts = {"name": folder.name, "layers": "", "weights": "damaged"}
+        return {**facts, "commercial": "no", "summary": str(error)}
+    layers, card = "".join(map(str, own.layers)), own.card
+    facts = {"name": folder.name, "layers": layers, "weights": "added"}
+    return {**facts, "commercial": _yes_no(card.commercial), "summary": card.description}
 
 
 @models.command("show", epilog="Example: segue models show random-convnet@135")
@@ -93,6 +107,7 @@ def show_model(
 
 @models.command("pull", epilog="Example: segue models pull choi2017-msd --from weights_theano.hdf5")
 @command
+@licensed
 def pull_model(
     name: Annotated[str, typer.Argument(help="Model with weights to pull.")],
     from_file: Annotated[
@@ -105,8 +120,10 @@ def pull_model(
     FILE is the file as published: an HDF5 file for choi2017-msd, best_model.pth for a won2020
     model, the wheel of musicnn 0.1.0 for musicnn and vgg models (without --from, pip fetches it).
     """
+    from segue.encoders.registry import check_pull
     from segue.encoders.weights import pull, source
 
+    check_pull(name)
     path = pull(name, from_file=from_file)
     where = source(name)
     if json:
@@ -119,6 +136,7 @@ def pull_model(
 
 @models.command("add", epilog="Example: segue models add out/my-encoder")
 @command
+@licensed
 def add_model(
     folder: Annotated[Path, typer.Argument(help="Encoder folder that `segue pretrain` wrote.")],
     json: options.Json = False,
@@ -176,6 +194,7 @@ def demo(
 
 @app.command(epilog="Example: segue tags song.mp3 --encoder ./my-embedding -k 5")
 @command
+@licensed
 def tags(
     paths: Annotated[list[str], typer.Argument(help="Audio files, folders, or a manifest.")],
     encoder: Annotated[
@@ -223,6 +242,7 @@ def tags(
 
 @app.command(epilog="Example: segue classes ./my-embedding -o classes")
 @command
+@licensed
 def classes(
     embedding: Annotated[
         str, typer.Argument(help="Folder that `segue pretrain warp` wrote, or an added name.")

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from segue.cli import options
-from segue.cli.app import app, command, end, parse_names, print_json, print_table, say, watching
+from segue.cli.app import (
+    app,
+    command,
+    end,
+    licensed,
+    parse_names,
+    print_json,
+    print_table,
+    say,
+    watching,
+)
 from segue.errors import UsageError
 
 if TYPE_CHECKING:
@@ -124,6 +134,7 @@ def convnet(
     "segue pretrain warp --extend my-embedding --source mine=mine.csv:label -o wider",
 )
 @command
+@licensed
 def warp(
     source: Annotated[
         list[str],

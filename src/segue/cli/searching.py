@@ -8,11 +8,12 @@ from typing import Annotated, cast
 import typer
 
 from segue.cli import options
-from segue.cli.app import app, command, print_json, print_table, say
+from segue.cli.app import app, command, licensed, print_json, print_table, say
 
 
 @app.command(epilog="Example: segue index features -o index --metric l1")
 @command
+@licensed
 def index(
     store: Annotated[Path, typer.Argument(help="Feature store that `segue embed` wrote.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the index.")],
@@ -46,6 +47,7 @@ def index(
 
 @app.command(epilog="Example: segue similar index song.mp3 -k 5")
 @command
+@licensed
 def similar(
     index: Annotated[Path, typer.Argument(help="Folder that `segue index` wrote.")],
     query: Annotated[str, typer.Argument(help="Id of an indexed track, or an audio file.")],

@@ -13,6 +13,7 @@ from segue.cli.app import (
     app,
     command,
     end,
+    licensed,
     print_json,
     print_table,
     say,
@@ -42,6 +43,7 @@ def _several() -> None:
     "-o factors. From labels: --from labels:moods,genres. By album: --group album",
 )
 @command
+@licensed
 def artist_groups(
     manifest: options.ManifestPath,
     group: Annotated[

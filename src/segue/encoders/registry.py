@@ -27,6 +27,7 @@ from segue.encoders.names import is_path, placed, split_layers
 from segue.encoders.protocol import Encoder, checked_device
 from segue.encoders.taggers import TAGGERS
 from segue.errors import UsageError
+from segue.rights import check_rights, is_commercial_only
 
 Build = Callable[..., Encoder]
 
@@ -37,7 +38,7 @@ class Entry:
 
     ``build`` takes the keywords ``chunks`` and ``device``, and ``layers`` where the encoder has
     layers. ``weights`` says whether something must be pulled first, ``extra`` which optional part
-    of segue must be installed.
+    of segue must be installed, ``commercial`` what its card says.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Entry:
     layers: tuple[int, ...] = ()
     weights: bool = False
     extra: str = ""
+    commercial: bool = True
 
 
 ENCODERS: tuple[Entry, ...] = (
@@ -66,8 +68,19 @@ ENCODERS: tuple[Entry, ...] = (
         "Choi 2017's convnet, trained on 4q's moods and genres (32 a layer)",
         packaged("choi2017-4q"),
         LAYERS,
+        commercial=False,
     ),
-    *(Entry(one.name, one.summary, one.build, one.layers, weights=True) for one in TAGGERS),
+    *(
+        Entry(
+            one.name,
+            one.summary,
+            one.build,
+            one.layers,
+            weights=True,
+            commercial=one.lessons.commercial,
+        )
+        for one in TAGGERS
+    ),
     Entry(
         "essentia",
         f"Essentia's music extractor (4337); needs pip install 'segue[{EXTRA}]' (AGPL-3.0)",
@@ -117,6 +130,16 @@ def _foreign(name: str) -> Entry:
 
     graph = open_graph(place)
     return Entry(name, graph.summary, graph.build, graph.layers, extra="onnx")
+
+
+def check_pull(name: str) -> None:
+    """Refuse to fetch weights that must not be used commercially where that was asked for."""
+    if is_commercial_only() and any(e.name == name and not e.commercial for e in ENCODERS):
+        raise UsageError(
+            wanted="weights that may be used commercially",
+            got=f"those of {name}, which must not",
+            fix="Choose another (`segue models list` says which), or drop --commercial",
+        )
 
 
 def is_registered(name: str) -> bool:
@@ -216,7 +239,8 @@ def encoder(
     Raises
     ------
     UsageError
-        Unknown name, layers it does not have, a device that is not there.
+        Unknown name, layers it does not have, a device that is not there; one that must not be used
+        commercially where that was asked for (:mod:`segue.rights`).
     WeightsError
         Its weights were not pulled, or its folder is damaged.
 
@@ -240,11 +264,16 @@ def encoder(
             raise UsageError(
                 wanted=f"no layers for {base}", got=str(list(asked)), fix="Drop the layers"
             )
-        return known.build(chunks=chunks, device=device)
+        return _permitted(known.build(chunks=chunks, device=device))
     if not asked or list(asked) != sorted(set(asked)) or not set(asked) <= set(known.layers):
         raise UsageError(
             wanted=f"ascending layers among {', '.join(map(str, known.layers))} for {base}",
             got=str(list(asked)),
             fix="Ask for a subset such as --layers 1,3,5",
         )
-    return known.build(layers=asked, chunks=chunks, device=device)
+    return _permitted(known.build(layers=asked, chunks=chunks, device=device))
+
+
+def _permitted(built: Encoder) -> Encoder:
+    check_rights(built.card)
+    return built

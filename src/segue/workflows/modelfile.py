@@ -21,6 +21,7 @@ from segue.errors import ModelError, UsageError
 from segue.evaluation.heads import TRUSTED_TYPES
 from segue.evaluation.rows import Task
 from segue.files import write_atomically
+from segue.rights import check_rights
 
 FORMAT = 1
 FACTS, HEAD = "model.json", "head.skops"
@@ -129,6 +130,8 @@ class Model:
         ModelError
             Not a model file, damaged, too large, of another format, or holding types that a head
             of segue never has.
+        UsageError
+            It must not be used commercially where that was asked for.
         """
         path = Path(path)
         parts = _read_parts(path)
@@ -142,6 +145,7 @@ class Model:
         if version != FORMAT or digest != hashlib.sha256(parts[HEAD]).hexdigest():
             raise _not_a_model(path, f"format {version}, or a head that does not match its digest")
         values["labels"], values["notes"] = tuple(values["labels"]), tuple(values["notes"])
+        check_rights(card, path)
         return cls(card, ModelFacts(**values), _load_head(path, parts[HEAD]))
 
 

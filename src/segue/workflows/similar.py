@@ -12,6 +12,7 @@ import numpy as np
 from segue.card import EncoderCard
 from segue.errors import ModelError, StoreError, UsageError
 from segue.extraction import features_of, file_facts
+from segue.rights import check_rights
 from segue.similarity.distance import Metric
 from segue.similarity.index import ExactIndex
 from segue.store import FeatureTable, Stored
@@ -132,11 +133,15 @@ def similar(
     ModelError
         This version's encoder is not the one the index was built with.
     UsageError
-        The query is neither an id nor a file.
+        The query is neither an id nor a file; the encoder must not be used commercially where that
+        was asked for.
     AudioError
         The file cannot be used.
     """
     index = index if isinstance(index, ExactIndex) else ExactIndex.load(index)
+    card = _card(index)
+    if card is not None:
+        check_rights(card)
     paths = dict(zip(index.ids, index.facts.get("paths", index.ids), strict=True))
     name = str(query)
     if name in paths:
@@ -152,18 +157,22 @@ def similar(
             got=repr(name),
             fix=f"Ids look like {index.ids[0]!r}",
         )
-    names, lengths = index.query(_embed_query(index, Path(query), device)[None], k)
+    names, lengths = index.query(_embed_query(card, Path(query), device)[None], k)
     ids = [str(one) for one in names[0]]
     return Neighbours(name, ids, [paths[i] for i in ids], lengths[0].tolist())
 
 
-def _embed_query(index: ExactIndex, path: Path, device: str) -> np.ndarray:
-    try:
-        card = EncoderCard.from_json(index.facts["card"])
-    except (KeyError, TypeError) as error:
+def _card(index: ExactIndex) -> EncoderCard | None:
+    """The card of the encoder that an index was built with; None where it holds none."""
+    facts = index.facts.get("card")
+    return None if facts is None else EncoderCard.from_json(facts)
+
+
+def _embed_query(card: EncoderCard | None, path: Path, device: str) -> np.ndarray:
+    if card is None:
         raise ModelError(
             wanted="an index that knows its encoder",
             got="one without an encoder card",
             fix="Build it with `segue index`, or query it by id",
-        ) from error
+        )
     return features_of(path, bound_encoder(card, device=device, what="the index"))

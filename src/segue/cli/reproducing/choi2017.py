@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from segue.cli import options
-from segue.cli.app import command, parse_names, print_json, print_table, say, watching
+from segue.cli.app import command, licensed, parse_names, print_json, print_table, say, watching
 from segue.cli.reproducing.papers import check_source, reproduce
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     epilog="Example: segue reproduce choi2017 --task gtzan_genre --data released -o choi2017",
 )
 @command
+@licensed
 def choi2017(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of tables, plots, page.")],
     data: Annotated[
