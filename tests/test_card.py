@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from segue.card import LATER_FIELDS, EncoderCard, ExcerptSpec, FrontEndSpec
-from segue.encoders import encoder
+from segue.encoders import encoder, parse_layers
 
 # as version 0.1.0 wrote them into stores and models, before front ends had the later fields
 DIGESTS = {
@@ -53,3 +53,28 @@ def test_every_other_field_of_a_front_end_is_written() -> None:
 
 def test_words_are_not_in_the_digest() -> None:
     assert replace(card(), description="other", citation="other").digest == card().digest
+
+
+def test_a_card_that_does_not_say_how_files_were_decoded_is_of_the_first_way() -> None:
+    older = encoder("mfcc").card
+    assert "decoding" not in older.to_json()
+    newer = replace(older, decoding=2)
+    assert newer.digest != older.digest
+    assert newer.differences(older) == ["decoding: 2 -> 1"]
+    assert EncoderCard.from_json(newer.to_json()) == newer
+    assert EncoderCard.from_json(older.to_json()) == older
+
+
+def test_the_place_of_a_foreign_encoder_is_no_part_of_its_digest() -> None:
+    card = replace(encoder("mfcc").card, name="onnx:/models/net.onnx")
+    assert replace(card, name="onnx:/elsewhere/net.onnx").digest == card.digest
+    assert replace(card, name="onnx:/models/other.onnx").digest != card.digest
+    assert replace(card, name="hf:/models/net.onnx").digest != card.digest
+    hub = replace(card, name="hf:one/model")
+    assert replace(hub, name="hf:another/model").digest != hub.digest
+
+
+def test_layers_beyond_nine_are_told_apart() -> None:
+    codes = [replace(encoder("mfcc").card, layers=x).label for x in ((1, 2), (12,), (1, 12))]
+    assert codes == ["mfcc@12", "mfcc@12,", "mfcc@1,12"]
+    assert [parse_layers(code.partition("@")[2]) for code in codes] == [(1, 2), (12,), (1, 12)]

@@ -20,7 +20,13 @@ T = TypeVar("T")
 # Fields of a front end that older stores and models do not know. Written only where they differ
 # from their default, they leave the digest of every older card as it was.
 LATER_FIELDS = ("pad", "gain")
-LATER_CARD_FIELDS = ("decoding",)
+
+DECODING = 1
+"""Version of how `segue.audio` makes samples of a file: which decoder, mixing, resampling.
+
+Raised whenever the same file would give other samples; every encoder's digest then changes.
+"""
+FIRST_DECODING = 1  # of cards that do not say
 
 WORDS = ("description", "licence", "commercial", "training_data", "citation")
 """Fields of an encoder's card that cannot change a number."""
@@ -132,8 +138,7 @@ class EncoderCard:
     weights_sha256, calibration_sha256 : str or None
         Digests of the tensors in use.
     decoding : int
-        How files become samples (decoders, mixing, resampling): ``segue.audio.DECODING``, which is
-        raised whenever the same file would give other samples.
+        How files became samples: ``DECODING`` of the version that made the card.
     commercial : bool
         False when licence or training data forbid commercial use.
     """
@@ -147,7 +152,7 @@ class EncoderCard:
     settings: tuple[tuple[str, str | int | float], ...] = ()
     weights_sha256: str | None = None
     calibration_sha256: str | None = None
-    decoding: int = 1
+    decoding: int = DECODING
     description: str = ""
     licence: str = "MIT"
     commercial: bool = True
@@ -213,9 +218,8 @@ class EncoderCard:
         for field in fields(FrontEndSpec):
             if field.name in LATER_FIELDS and facts["front_end"][field.name] == field.default:
                 del facts["front_end"][field.name]
-        for field in fields(EncoderCard):
-            if field.name in LATER_CARD_FIELDS and facts[field.name] == field.default:
-                del facts[field.name]
+        if facts["decoding"] == FIRST_DECODING:
+            del facts["decoding"]
         return facts
 
     @classmethod
@@ -231,12 +235,15 @@ class EncoderCard:
         values["front_end"] = FrontEndSpec(**checked_fields(FrontEndSpec, facts["front_end"]))
         values["excerpt"] = ExcerptSpec(**checked_fields(ExcerptSpec, facts["excerpt"]))
         values["layers"] = tuple(values.get("layers", ()))
+        values.setdefault("decoding", FIRST_DECODING)
         values["settings"] = tuple((key, value) for key, value in values.get("settings", ()))
         return cls(**values)
 
     def differences(self, other: EncoderCard) -> list[str]:
         """Fields that would give other numbers, as ``"excerpt.seconds: 29.0 -> 30.0"``."""
-        mine, theirs = flatten(self.to_json()), flatten(other.to_json())
+        mine, theirs = (
+            flatten(card.to_json() | {"decoding": card.decoding}) for card in (self, other)
+        )
         return [
             f"{key}: {mine.get(key)} -> {theirs.get(key)}"
             for key in sorted(mine.keys() | theirs.keys())

@@ -11,7 +11,8 @@ from matplotlib.image import imread
 
 from segue.errors import UsageError
 from segue.report import label_plots
-from segue.report.label_plots import NAMED, class_map, label_heatmap, set_marks
+from segue.report.label_plots import NAMED, class_map, label_heatmap
+from segue.report.marks import set_marks
 from segue.report.transfer_plots import (
     CurvePoint,
     PrecisionPoint,

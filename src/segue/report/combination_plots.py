@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from segue.report.content import Figure
-from segue.report.label_plots import set_marks
+from segue.report.marks import legend_above, set_marks
 from segue.report.style import FAINT, INK, QUIET, WIDTH, Mark, draw, drawable, undrawable
 from segue.report.tables import metric_name, number
 
@@ -88,7 +88,7 @@ def sizes_plot(
             ax.set_xticks(range(least, most + 1))
             ax.set_xlim(least - 0.35, most + 0.35)
             ax.grid(axis="y")
-        _legend(canvas, panels[0], looks)
+        legend_above(canvas, looks)
 
     return Figure(
         draw((WIDTH, 3.1), paint),
@@ -182,7 +182,7 @@ def combinations_plot(
             ax.set_title(_title(metric))
         panels[0].set_yticks(range(len(order)), drawable(order, width=12, lines=1))
         panels[0].set_ylim(len(order) - 0.4, -0.6)
-        _legend(canvas, panels[0], looks)
+        legend_above(canvas, looks)
 
     return Figure(
         draw((WIDTH, 1.0 + 0.235 * max(4, len(order))), paint),
@@ -225,14 +225,3 @@ def _best_words(metric: str, points: Sequence[CombinationPoint]) -> str:
     sign = -1 if metric.endswith("loss") else 1
     best = max(own, key=lambda point: sign * point.mean)
     return f"{metric_name(metric)}: best {best.system} {best.tasks} {number(best.mean)}."
-
-
-def _legend(canvas: Canvas, ax: Axes, looks: Mapping[str, Mark]) -> None:
-    texts = drawable(list(looks), width=28, lines=1)
-    handles = [
-        ax.plot([], [], look.marker, color=look.colour, markersize=6, mec="white", mew=0.5,
-                linestyle="none", label=text)[0]
-        for look, text in zip(looks.values(), texts, strict=True)
-    ]  # fmt: skip
-    canvas.legend(handles=handles, loc="outside upper left", ncols=min(4, len(looks)),
-                  frameon=False, fontsize=8.5, handletextpad=0.2, columnspacing=1.4)  # fmt: skip

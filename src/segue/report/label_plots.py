@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Literal
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure as Canvas
-from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
 from segue.errors import UsageError
 from segue.report.content import Figure
+from segue.report.marks import legend_above, set_marks
 from segue.report.style import (
-    INK,
-    MARKERS,
-    PALETTE,
     QUIET,
     WIDTH,
-    Mark,
     draw,
     drawable,
     undrawable,
@@ -37,21 +32,6 @@ _HEIGHT = 6.6  # inches of a map
 _TEXT = 7.0
 # sixteenths of a circle, from where a name reads best
 _TURNS = np.array([0, 8, 1, 15, 7, 9, 2, 14, 6, 10, 4, 12, 3, 13, 5, 11])
-
-
-def set_marks(sets: Iterable[str]) -> dict[str, Mark]:
-    """Colour and shape of each data set, both different while there are eight or fewer.
-
-    Examples
-    --------
-    >>> set_marks(["a", "b"])["b"]
-    Mark(colour='#D55E00', marker='s')
-    """
-    order = dict.fromkeys(sets)
-    return {
-        one: Mark(PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)])
-        for i, one in enumerate(order)
-    }
 
 
 def class_map(
@@ -104,7 +84,7 @@ def class_map(
                     linestyle="none", zorder=3)  # fmt: skip
         inks = [_dark(looks[one].colour) for one in sets]
         named[:] = _write_names(canvas, ax, points, _short(names), inks, force=all_named)
-        _legend(canvas, looks)
+        legend_above(canvas, looks, laid_out=False)
 
     png = draw((WIDTH, _HEIGHT), paint)
     counts = ", ".join(f"{one} {list(sets).count(one)}" for one in looks)
@@ -186,7 +166,7 @@ def label_heatmap(
         bar = canvas.colorbar(image, ax=ax, shrink=0.6, pad=0.02)
         bar.set_label("distance")
         bar.outline.set_visible(False)
-        _legend(canvas, looks, squares=True)
+        legend_above(canvas, looks, squares=True)
 
     return Figure(
         draw(size, paint),
@@ -319,21 +299,6 @@ def _overlaps(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArra
     low = np.maximum(boxes[:, None, :2], others[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
     return np.asarray(np.clip(high - low, 0, None).prod(axis=2))
-
-
-def _legend(canvas: Canvas, looks: dict[str, Mark], *, squares: bool = False) -> None:
-    texts = drawable(list(looks), width=24, lines=1)
-    handles = [
-        Line2D([], [], marker="s" if squares else look.marker, color=look.colour, markersize=6,
-               mec="white", mew=0.5, linestyle="none", label=text)
-        for look, text in zip(looks.values(), texts, strict=True)
-    ]  # fmt: skip
-    # "outside" needs a layout engine, which the map does not have
-    where: Literal["outside upper left", "upper left"] = (
-        "outside upper left" if squares else "upper left"
-    )
-    canvas.legend(handles=handles, loc=where, ncols=min(len(looks), 5), frameon=False, fontsize=8.5,
-                  handletextpad=0.2, columnspacing=1.4, labelcolor=INK)  # fmt: skip
 
 
 def _nearest_words(points: NDArray[np.float64], names: Sequence[str], sets: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from segue.report.content import Figure
-from segue.report.label_plots import set_marks
+from segue.report.marks import legend_above, set_marks
 from segue.report.style import FAINT, INK, QUIET, WIDTH, Mark, draw, drawable, undrawable
 from segue.report.tables import metric_name, number
 
@@ -89,7 +89,7 @@ def few_label_plot(
                 ax.set_ylabel(metric_name(metric))
             if number_ + columns >= len(datasets):
                 ax.set_xlabel("training examples of each class")
-        _legend(canvas, axes[0][0], looks)
+        legend_above(canvas, looks)
 
     return Figure(
         draw((WIDTH if columns > 1 else 4.6, 0.5 + 2.45 * rows), paint),
@@ -203,7 +203,7 @@ def precision_plot(
         ax.grid(axis="x")
         ax.margins(x=0.06)
         ax.set_xlabel(f"precision at {k}, {distance} (larger is better)")
-        _legend(canvas, ax, looks)
+        legend_above(canvas, looks)
 
     hollow = any(point.paper is not None for point in points)
     barred = any(math.isfinite(point.low) for point in points)
@@ -278,15 +278,3 @@ def tags_bars(
         alt=f"Labels{of}. {words}",
         name=name,
     )
-
-
-def _legend(canvas: Canvas, ax: Axes, looks: Mapping[str, Mark]) -> None:
-    """Feature sets above the panels; the first panel may lack some, so they are drawn anew."""
-    texts = drawable(list(looks), width=28, lines=1)
-    handles = [
-        ax.plot([], [], look.marker, color=look.colour, markersize=6, mec="white", mew=0.5,
-                linestyle="none", label=text)[0]
-        for look, text in zip(looks.values(), texts, strict=True)
-    ]  # fmt: skip
-    canvas.legend(handles=handles, loc="outside upper left", ncols=min(4, len(looks)),
-                  frameon=False, fontsize=8.5, handletextpad=0.2, columnspacing=1.4)  # fmt: skip
