@@ -11,7 +11,7 @@ import pytest
 import soundfile
 import torch
 
-from segue.audio.frontends import PRESETS, FrontEnd, dct_matrix, mel_filters, mirror, preset
+from segue.audio.frontends import PRESETS, FrontEnd, dct_matrix, mel_filters, mirror, preset, reach
 from segue.card import FrontEndSpec
 from segue.errors import UsageError
 
@@ -107,6 +107,18 @@ def test_matrix_and_window_inside_the_taggers_of_won2020(model: str, segue_data:
     np.testing.assert_allclose(mel_filters(spec), state["spec.mel_scale.fb"], atol=2e-5)
     torch.testing.assert_close(FrontEnd(spec).window, state["spec.spectrogram.window"])
     assert frames(spec, np.zeros(465600, np.float32)).shape == (1819, 96)
+    heard = np.zeros((257, 96), bool)
+    for bins, bands in reach(mel_filters(spec)):
+        heard[bins, bands] = True
+    assert not state["spec.mel_scale.fb"].numpy()[~heard].any()
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_bands_hear_all_the_bins_of_their_filters(name: str) -> None:
+    front_end = FrontEnd(preset(name))
+    power = torch.rand(2, 50, preset(name).n_fft // 2 + 1)
+    expected = power.pow(preset(name).power / 2) @ front_end.filters
+    torch.testing.assert_close(front_end.mel(power), expected, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("length", [1, 2, 5, 6, 7, 100])

@@ -6,6 +6,7 @@ One definition serves CPU and GPU, training and use. Presets carry the numbers o
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -57,6 +58,10 @@ PRESETS: Final[dict[str, FrontEndSpec]] = {
         rate=16000, n_fft=512, hop=256, n_mels=96, log="log10", gain=10000.0, pad="reflect"
     ),
 }
+
+# numbers of the windowed frames of one block, half a megabyte: with what is made of them it fits
+# the cache of one core
+BLOCK = 2**17
 
 
 def preset(name: str) -> FrontEndSpec:
@@ -138,6 +143,37 @@ def mel_filters(spec: FrontEndSpec) -> NDArray[np.float32]:
     return filters.astype(np.float32)
 
 
+def reach(filters: NDArray[np.float32]) -> list[tuple[slice, slice]]:
+    """Some mel bands after others, each with the spectral bins that they hear.
+
+    Low bands hear few bins, high ones many, none all: a product of four such parts is a quarter
+    of the whole. Two bins more on both sides leave room for filters of the same bands that were
+    rounded elsewhere, as published ones were.
+
+    Parameters
+    ----------
+    filters : (n_fft // 2 + 1, n_mels) array
+
+    Returns
+    -------
+    list of (bins, bands)
+
+    Examples
+    --------
+    >>> [(bins.stop - bins.start, bands.stop) for bins, bands in reach(
+    ...     mel_filters(preset("choi2017")))]
+    [(33, 24), (39, 48), (70, 72), (135, 96)]
+    """
+    parts = []
+    for bands in np.array_split(np.arange(filters.shape[1]), 4):
+        heard = np.flatnonzero(filters[:, bands].any(axis=1))
+        if len(bands):
+            first, last = (heard[0], heard[-1]) if len(heard) else (0, 0)
+            bins = slice(max(0, int(first) - 2), min(len(filters), int(last) + 3))
+            parts.append((bins, slice(int(bands[0]), int(bands[-1]) + 1)))
+    return parts
+
+
 def dct_matrix(n_in: int, n_out: int) -> NDArray[np.float32]:
     """First ``n_out`` rows of the orthonormal DCT-II, as a matrix (n_in, n_out).
 
@@ -169,6 +205,32 @@ def mirror(samples: Tensor, margin: int) -> Tensor:
     return samples[:, torch.minimum(place, period - place)]
 
 
+def power_blocks(
+    samples: Tensor, window: Tensor, hop: int, *, mirrored: bool = False
+) -> Iterator[Tensor]:
+    """Power spectra as :func:`power_spectrum` gives them, some frames after others.
+
+    What is computed on the way is several times as large as the samples. A block of it stays in
+    the cache of a CPU: 29 s at 12 kHz take less than half the time. A GPU is given all at once.
+
+    Examples
+    --------
+    >>> samples, window = torch.zeros(1, 200_000), torch.hann_window(1024)
+    >>> [tuple(block.shape) for block in power_blocks(samples, window, 512)]
+    [(1, 128, 513), (1, 128, 513), (1, 128, 513), (1, 7, 513)]
+    """
+    n_fft = len(window)
+    margin = n_fft // 2
+    padded = mirror(samples, margin) if mirrored else nn.functional.pad(samples, (margin, margin))
+    frames = padded.unfold(1, n_fft, hop)
+    count, length = frames.shape[:2]
+    on_cpu = samples.device.type == "cpu"
+    size = max(1, BLOCK // (n_fft * count)) if on_cpu else length
+    for begin in range(0, length, size):
+        spectrum = torch.fft.rfft(frames[:, begin : begin + size] * window)
+        yield spectrum.real.square() + spectrum.imag.square()
+
+
 def power_spectrum(samples: Tensor, window: Tensor, hop: int, *, mirrored: bool = False) -> Tensor:
     """Power spectra (batch, 1 + n // hop, n_fft // 2 + 1) of samples (batch, n).
 
@@ -187,17 +249,7 @@ def power_spectrum(samples: Tensor, window: Tensor, hop: int, *, mirrored: bool 
     >>> power_spectrum(torch.zeros(1, 1000), torch.hann_window(256), 128).shape
     torch.Size([1, 8, 129])
     """
-    n_fft = len(window)
-    spectrum = torch.stft(
-        mirror(samples, n_fft // 2) if mirrored else samples,
-        n_fft,
-        hop,
-        window=window,
-        center=not mirrored,
-        pad_mode="constant",
-        return_complex=True,
-    )
-    return (spectrum.real.square() + spectrum.imag.square()).transpose(1, 2)
+    return torch.cat(list(power_blocks(samples, window, hop, mirrored=mirrored)), dim=1)
 
 
 class FrontEnd(nn.Module):
@@ -224,18 +276,31 @@ class FrontEnd(nn.Module):
         self.spec = spec
         window = torch.hann_window(spec.n_fft, periodic=True)
         self.register_buffer("window", window, persistent=False)
-        self.register_buffer("filters", torch.from_numpy(mel_filters(spec)), persistent=False)
+        filters = mel_filters(spec)
+        self.register_buffer("filters", torch.from_numpy(filters), persistent=False)
+        self.reach = reach(filters)
         dct = None if spec.n_mfcc is None else torch.from_numpy(dct_matrix(spec.n_mels, spec.bins))
         self.register_buffer("dct", dct, persistent=False)
 
     def forward(self, samples: Tensor) -> Tensor:
         """Frames (batch, t, bins) of samples (batch, n)."""
-        spec = self.spec
-        magnitude = power_spectrum(samples, self.window, spec.hop, mirrored=spec.pad == "reflect")
-        if spec.power != 2.0:
-            magnitude = magnitude.pow(spec.power / 2.0)
-        level = self.compress(magnitude @ self.filters)
+        level = self.compress(self.bands(samples))
         return level if self.dct is None else level @ self.dct
+
+    def bands(self, samples: Tensor) -> Tensor:
+        """Mel bands (batch, t, n_mels) of samples (batch, n), before the logarithm."""
+        mirrored = self.spec.pad == "reflect"
+        blocks = power_blocks(samples, self.window, self.spec.hop, mirrored=mirrored)
+        return torch.cat([self.mel(power) for power in blocks], dim=1)
+
+    def mel(self, power: Tensor) -> Tensor:
+        """Mel bands (batch, t, n_mels) of power spectra (batch, t, n_fft // 2 + 1)."""
+        if self.spec.power != 2.0:
+            power = power.pow(self.spec.power / 2.0)
+        if power.device.type != "cpu":
+            return power @ self.filters
+        parts = [power[..., bins] @ self.filters[bins, bands] for bins, bands in self.reach]
+        return torch.cat(parts, dim=-1)
 
     def compress(self, mel: Tensor) -> Tensor:
         """Logarithm, reference and floor."""
@@ -252,3 +317,43 @@ class FrontEnd(nn.Module):
             floor = level.amax(dim=(1, 2), keepdim=True) + spec.floor_db
             return torch.maximum(level, floor)
         return level.clamp(min=spec.floor_db)
+
+
+class GraphFrontEnd(FrontEnd):
+    """The same frames from operations that every engine has: the transform is a convolution.
+
+    For graphs that leave torch. ONNX Runtime takes less than half the time for it that it takes
+    for its own transform, and is as exact.
+
+    Parameters
+    ----------
+    front_end : FrontEnd
+        Whose filters are used. Mirrored clips must be longer than half a window.
+
+    Examples
+    --------
+    >>> front_end, samples = FrontEnd(preset("choi2017")), torch.randn(1, 6000)
+    >>> frames = GraphFrontEnd(front_end)(samples)
+    >>> bool(torch.allclose(frames, front_end(samples), atol=1e-3))
+    True
+    """
+
+    waves: Tensor
+
+    def __init__(self, front_end: FrontEnd) -> None:
+        super().__init__(front_end.spec)
+        self.filters.copy_(front_end.filters)
+        size = self.spec.n_fft
+        turns = np.outer(np.arange(size // 2 + 1), np.arange(size)) % size / size
+        waves = np.concatenate([np.cos(2 * np.pi * turns), np.sin(2 * np.pi * turns)])
+        windowed = torch.from_numpy(waves) * torch.hann_window(size, dtype=torch.float64)
+        self.register_buffer("waves", windowed.float()[:, None], persistent=False)
+
+    def bands(self, samples: Tensor) -> Tensor:
+        """Mel bands (1, t, n_mels) of samples (1, n), before the logarithm."""
+        margin = self.spec.n_fft // 2
+        mode = "reflect" if self.spec.pad == "reflect" else "constant"
+        padded = nn.functional.pad(samples[:, None], (margin, margin), mode=mode)
+        both = nn.functional.conv1d(padded, self.waves, stride=self.spec.hop)
+        cosines, sines = both.chunk(2, dim=1)
+        return self.mel((cosines.square() + sines.square()).transpose(1, 2))

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from segue.audio import Audio
-from segue.audio.frontends import FrontEnd, preset
+from segue.audio.frontends import FrontEnd, GraphFrontEnd, preset
 from segue.card import EncoderCard, ExcerptSpec
+from segue.encoders.allocation import keep_freed_memory
 from segue.encoders.precision import full_float32
 from segue.encoders.protocol import Encoder, Samples, Vectors
 
@@ -64,7 +65,11 @@ class ConvNet(nn.Module):
         return nn.functional.elu(nn.functional.max_pool2d(maps, POOLS[layer]))
 
     def fused(self) -> ConvNet:
-        """Copy with every batch normalisation folded into its convolution, for use."""
+        """Copy for use: every batch normalisation is folded into its convolution.
+
+        Its maps lie last in memory, where convolution and pooling need neither copies nor jumps:
+        on a CPU that is four times as fast as torch's own layout.
+        """
         self.eval()
         copy = ConvNet()
         copy.convolutions = nn.ModuleList(
@@ -72,6 +77,7 @@ class ConvNet(nn.Module):
             for conv, norm in zip(self.convolutions, self.batch_norms(), strict=True)
         )
         copy.norms = nn.ModuleList(nn.Identity() for _ in POOLS)
+        copy.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return copy.eval()
 
     def batch_norms(self) -> list[nn.BatchNorm2d]:
@@ -154,6 +160,7 @@ class ConvNetEncoder(Encoder):
         self.network = network.fused().to(device)
         # a layer's maps are 16 MB per clip: on a CPU more than one clip at once only costs cache
         self.batch = 1 if device == "cpu" else 32
+        keep_freed_memory()
 
     @property
     def widths(self) -> dict[int, int]:
@@ -173,6 +180,9 @@ class ConvNetEncoder(Encoder):
             outputs = self.network(self.front_end(samples), depth=max(self.card.layers))
             chosen = [outputs[layer - 1] for layer in self.card.layers]
             return torch.cat(chosen, dim=1).float().cpu().numpy()
+
+    def graph(self) -> nn.Module:
+        return ConvNetGraph(self)
 
     def tags(self, audio: Audio) -> list[tuple[str, float]]:
         """Tags of one clip with their probabilities, averaged over its chunks, likeliest first.
@@ -195,3 +205,18 @@ class ConvNetEncoder(Encoder):
             logits = torch.cat(tops).double().cpu().numpy() @ weights.T + biases
         scores = (1.0 / (1.0 + np.exp(-logits))).mean(axis=0).tolist()
         return sorted(zip(self.tag_names, scores, strict=True), key=lambda one: -one[1])
+
+
+class ConvNetGraph(nn.Module):
+    """Samples (1, n) to the features (1, dim) of an encoder's layers."""
+
+    def __init__(self, encoder: ConvNetEncoder) -> None:
+        super().__init__()
+        self.layers = encoder.card.layers
+        self.front_end = GraphFrontEnd(encoder.front_end)
+        self.network = encoder.network
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Features (1, dim)."""
+        outputs = self.network(self.front_end(samples), depth=max(self.layers))
+        return torch.cat([outputs[layer - 1] for layer in self.layers], dim=1)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from segue.audio import Audio
 from segue.audio.frontends import FrontEnd, preset
 from segue.card import EncoderCard, ExcerptSpec
+from segue.encoders.melstats import WindowGraph
 from segue.encoders.names import LABEL
 from segue.encoders.protocol import Encoder, Samples, Vectors
 from segue.encoders.windows import STATISTICS, WINDOW_FRAMES, window_features
@@ -217,6 +218,12 @@ class JointEncoder(Encoder):
                 windows = window_features(self.network(self._frames(chunk)))
                 means.append(windows.mean(dim=0).float().cpu().numpy())
         return np.stack(means)
+
+    def graph(self) -> nn.Module | None:
+        if self.front_end is not None:
+            return WindowGraph(self.front_end, self.network)
+        heard = self.base.graph() if self.base else None
+        return None if heard is None else nn.Sequential(heard, self.network)
 
     def tags(self, audio: Audio) -> list[tuple[str, float]]:
         """Labels of all data sets with their mean affinity to the clip's frames, highest first.

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
-from segue.audio.frontends import FrontEnd, preset
+from segue.audio.frontends import FrontEnd, GraphFrontEnd, preset
 from segue.card import EncoderCard, ExcerptSpec
 from segue.encoders.protocol import Encoder, Samples, Vectors
 from segue.encoders.windows import WINDOW_FRAMES, window_features
@@ -51,8 +52,31 @@ class MelStatsEncoder(Encoder):
     def encode_chunks(self, chunks: Sequence[Samples]) -> Vectors:
         return np.stack([self._encode(chunk) for chunk in chunks])
 
+    def graph(self) -> nn.Module:
+        return WindowGraph(self.front_end, nn.Identity())
+
     def _encode(self, chunk: Samples) -> Vectors:
         with torch.inference_mode():
             samples = torch.from_numpy(np.ascontiguousarray(chunk))[None].to(self.device)
             windows = window_features(self.front_end(samples)[0])
             return windows.mean(dim=0).float().cpu().numpy()
+
+
+class WindowGraph(nn.Module):
+    """Samples (1, n) to the mean window features (1, 4 d) of what a network makes of frames (t, d).
+
+    Examples
+    --------
+    >>> WindowGraph(FrontEnd(preset("hamel2013")), nn.Identity())(torch.ones(1, 22050)).shape
+    torch.Size([1, 800])
+    """
+
+    def __init__(self, front_end: FrontEnd, network: nn.Module) -> None:
+        super().__init__()
+        self.front_end = GraphFrontEnd(front_end)
+        self.network = network
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Features (1, 4 d)."""
+        frames = self.front_end(samples)[0]
+        return window_features(self.network(frames)).mean(dim=0, keepdim=True).float()

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
-from segue.audio.frontends import FrontEnd, preset
+from segue.audio.frontends import FrontEnd, GraphFrontEnd, preset
 from segue.card import EncoderCard, ExcerptSpec
 from segue.encoders.protocol import Encoder, Samples, Vectors
 
@@ -51,6 +52,9 @@ class MfccEncoder(Encoder):
         # one at a time: clips differ in length, and padding would change the statistics
         return np.stack([self._encode(chunk) for chunk in chunks])
 
+    def graph(self) -> nn.Module:
+        return MfccGraph(self.front_end)
+
     def _encode(self, chunk: Samples) -> Vectors:
         with torch.inference_mode():
             samples = torch.from_numpy(np.ascontiguousarray(chunk))[None].to(self.device)
@@ -61,3 +65,30 @@ class MfccEncoder(Encoder):
             for part in parts
         ]
         return np.concatenate([row for pair in moments for row in pair]).astype(np.float32)
+
+
+class MfccGraph(nn.Module):
+    """Samples (1, n) to the 120 numbers (1, 120).
+
+    Examples
+    --------
+    >>> MfccGraph(FrontEnd(preset("mfcc")))(torch.ones(1, 600)).shape
+    torch.Size([1, 120])
+    """
+
+    def __init__(self, front_end: FrontEnd) -> None:
+        super().__init__()
+        self.front_end = GraphFrontEnd(front_end)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Features (1, 120)."""
+        frames = self.front_end(samples).double()
+        rows = []
+        for _ in range(3):
+            # of no frames at all the sums are 0
+            count = torch.ones_like(frames).sum(dim=1).clamp(min=1.0)
+            mean = frames.sum(dim=1) / count
+            variance = (frames - mean[:, None]).square().sum(dim=1) / count
+            rows += [mean, variance.sqrt()]
+            frames = frames[:, 1:] - frames[:, :-1]
+        return torch.cat(rows, dim=1).float()

@@ -10,6 +10,7 @@ from segue.card import FOREIGN
 from segue.errors import WeightsError
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+_LAYERS = re.compile(r"[0-9][0-9, ]*")
 LABEL = re.compile(rf"{NAME.pattern}(?:@[0-9,]+)?")
 """A name, and layers behind it in the paper's notation: ``"choi2017-msd@135"``."""
 
@@ -35,9 +36,12 @@ def split_layers(name: str) -> tuple[str, str]:
     --------
     >>> split_layers("mine@135"), split_layers("a@b/mine"), split_layers("./mine@1")
     (('mine', '135'), ('a@b/mine', ''), ('./mine', '1'))
+    >>> split_layers("onnx:net@13.onnx"), split_layers("hf:a/model@9,12")
+    (('onnx:net@13.onnx', ''), ('hf:a/model', '9,12'))
     """
     base, mark, code = name.rpartition("@")
-    if not mark or is_path(code):
+    # a file may be called net@13.onnx
+    if not mark or is_path(code) or (name.startswith(FOREIGN) and not _LAYERS.fullmatch(code)):
         return name, ""
     return base, code
 

@@ -66,6 +66,14 @@ class Encoder(ABC):
         """
         return mean_vector(self.encode_chunks(self.chunks_of(audio)))
 
+    def graph(self) -> torch.nn.Module | None:
+        """The whole way of a chunk, samples (1, n) to vector (1, dim), as one module.
+
+        For export: it must consist of what torch can trace, with any n that a chunk may have. None
+        where there is no such module.
+        """
+        return None
+
     def tags(self, audio: Audio) -> list[tuple[str, float]]:
         """What it says of one clip: tags with scores, highest first.
 

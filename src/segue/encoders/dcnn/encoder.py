@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from segue.audio import Audio
-from segue.audio.frontends import FrontEnd
+from segue.audio.frontends import FrontEnd, GraphFrontEnd
 from segue.card import EncoderCard
 from segue.encoders.dcnn.network import Dcnn, blank, in_use
 from segue.encoders.dcnn.segments import begins, whole
 from segue.encoders.dcnn.spec import SEGMENT, DcnnSpec
 from segue.encoders.precision import full_float32
 from segue.encoders.protocol import Encoder, Samples, Vectors
+from segue.encoders.windows import longer, repeated
 from segue.errors import WeightsError
 
 SAID = ("tags.weight", "tags.bias")
@@ -55,6 +56,9 @@ class DcnnEncoder(Encoder):
             self._segments(chunk).double().mean(dim=0).float().cpu().numpy() for chunk in chunks
         ]
         return np.stack(means)
+
+    def graph(self) -> nn.Module:
+        return DcnnGraph(self)
 
     def segments(self, audio: Audio) -> Vectors:
         """Features (segments, dim) of every segment of a clip.
@@ -94,6 +98,22 @@ class DcnnEncoder(Encoder):
             count = len(begins(len(frames)))
             segments = frames[: count * SEGMENT].reshape(count, SEGMENT, -1)
             return self.network.features(segments).float()
+
+
+class DcnnGraph(nn.Module):
+    """Samples (1, n) to the mean features (1, dim) of their segments."""
+
+    def __init__(self, encoder: DcnnEncoder) -> None:
+        super().__init__()
+        self.front_end = GraphFrontEnd(encoder.front_end)
+        self.network = encoder.network
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Features (1, dim)."""
+        frames = self.front_end(samples)[0]
+        count = longer(1, frames.shape[0] // SEGMENT)
+        segments = repeated(frames, count * SEGMENT).reshape(count, SEGMENT, -1)
+        return self.network.features(segments).double().mean(dim=0, keepdim=True).float()
 
 
 def dcnn_shapes(card: EncoderCard, tags: int) -> dict[str, tuple[int, ...]]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from segue.audio import Audio
-from segue.audio.frontends import FrontEnd
+from segue.audio.frontends import FrontEnd, GraphFrontEnd
 from segue.card import EncoderCard
+from segue.encoders.allocation import keep_freed_memory
 from segue.encoders.precision import full_float32
 from segue.encoders.protocol import Encoder, Samples, Vectors
 from segue.encoders.taggers.hearing import Hearing
 from segue.encoders.taggers.network import TaggerNetwork
+from segue.encoders.windows import longer, repeated
 
 
 class TaggerEncoder(Encoder):
@@ -51,6 +53,7 @@ class TaggerEncoder(Encoder):
         self.device = device
         # parts that the network hears at once: on a CPU more than one only costs cache
         self.batch = 1 if device == "cpu" else 64
+        keep_freed_memory()
 
     @property
     def widths(self) -> dict[int, int]:
@@ -65,6 +68,10 @@ class TaggerEncoder(Encoder):
         rows, counts = self._heard(chunks, chosen)
         means = [some.mean(dim=0) for some in torch.split(rows, counts)]
         return torch.stack(means).float().cpu().numpy()
+
+    def graph(self) -> nn.Module | None:
+        # pieces with a spectrogram of their own would have to be counted and cut in the graph
+        return None if self.hearing.cut == "pieces" else TaggerGraph(self)
 
     def tags(self, audio: Audio) -> list[tuple[str, float]]:
         """Tags of one clip with their probabilities, likeliest first.
@@ -95,3 +102,27 @@ class TaggerEncoder(Encoder):
             parts = [self.hearing.frames(one, self.front_end, self.device) for one in chunks]
             heard = [hear(some) for some in torch.split(torch.cat(parts), self.batch)]
             return torch.cat(heard).double(), [len(part) for part in parts]
+
+
+class TaggerGraph(nn.Module):
+    """Samples (1, n), whole or cut into patches, to the features (1, dim) of a tagger's layers."""
+
+    def __init__(self, encoder: TaggerEncoder) -> None:
+        super().__init__()
+        self.front_end = GraphFrontEnd(encoder.front_end)
+        self.network = encoder.network
+        self.layers = encoder.card.layers
+        self.length = encoder.hearing.length
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Features (1, dim)."""
+        if self.length:
+            least = self.length * self.front_end.spec.hop
+            samples = repeated(samples[0], longer(least, samples.shape[1]))[None]
+        frames = self.front_end(samples)
+        if self.length:
+            patches = frames.shape[1] // self.length
+            frames = frames[0, : patches * self.length].reshape(patches, self.length, -1)
+        vectors, _ = self.network(frames)
+        chosen = torch.cat([vectors[layer - 1] for layer in self.layers], dim=1)
+        return chosen.double().mean(dim=0, keepdim=True).float()

@@ -1,0 +1,66 @@
+"""The libraries of ONNX: imported when they are needed; sessions that run a graph."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from segue.errors import UsageError
+
+EXTRA = "onnx"
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+
+
+def library(name: str) -> Any:
+    """A module that the extra brings.
+
+    Raises
+    ------
+    UsageError
+        The extra is not installed.
+
+    Examples
+    --------
+    >>> library("json").dumps([1])
+    '[1]'
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UsageError(
+            wanted=f"the library {name.partition('.')[0]}, which ONNX files need",
+            got=str(error),
+            fix=f"Install it: pip install 'segue[{EXTRA}]'",
+        ) from error
+
+
+def session(model: bytes, device: str = "cpu") -> Any:
+    """What runs a graph on a device, with one thread: workers are processes.
+
+    Raises
+    ------
+    UsageError
+        ONNX Runtime has nothing for this device here.
+    Exception
+        Of ONNX Runtime, which has no common ancestor: the graph cannot be run.
+    """
+    runtime = library("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    return runtime.InferenceSession(model, options, providers=_providers(runtime, device))
+
+
+def _providers(runtime: Any, device: str) -> list[Any]:
+    kind, _, number = device.partition(":")
+    if kind == "cpu":
+        return [CPU]
+    there = runtime.get_available_providers()
+    if kind != "cuda" or CUDA not in there:
+        raise UsageError(
+            wanted=f"an ONNX Runtime that can use {device}",
+            got=f"one for {', '.join(there)}",
+            fix="Use --device cpu, or install onnxruntime-gpu in the place of onnxruntime",
+        )
+    # full single precision, as everywhere
+    return [(CUDA, {"device_id": number or "0", "use_tf32": "0"}), CPU]
