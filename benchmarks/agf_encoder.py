@@ -21,7 +21,7 @@ from setting import RESULTS, arguments, named_rows, where
 
 from segue import __version__
 from segue.card import EncoderCard
-from segue.cli.app import watching
+from segue.cli.progress import watching
 from segue.datasets import Manifest
 from segue.encoders.dcnn import DcnnSpec, dcnn_tensors
 from segue.encoders.folders import EncoderFolder, write_folder

@@ -33,7 +33,7 @@ from setting import RESULTS, where
 from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
 from sklearn.svm import SVC, SVR
 
-from segue.cli.app import watching
+from segue.cli.progress import watching
 from segue.evaluation.heads import CHOI_C, CHOI_GAMMA
 from segue.evaluation.layer_sets import Blocks, LayerSet, all_layer_sets, set_label
 from segue.evaluation.paper_grid import SetGrid, paper_grid

@@ -31,7 +31,7 @@ from setting import RESULTS, where
 
 from segue.audio import Audio
 from segue.card import EncoderCard
-from segue.cli.app import watching
+from segue.cli.progress import watching
 from segue.datasets import Manifest
 from segue.encoders.dcnn import EXCERPT, FRONT_END, DcnnEncoder, DcnnSpec, Sharing
 from segue.encoders.precision import full_float32

@@ -20,7 +20,7 @@ from pathlib import Path
 from real_music import EMOTIONS, realigned
 from setting import RESULTS, arguments, where
 
-from segue.cli.app import watching
+from segue.cli.progress import watching
 from segue.datasets import Manifest
 from segue.experiments.hamel2013 import named_sets, reproduce
 

@@ -29,7 +29,7 @@ from typing import Any, cast
 from real_music import EMOTIONS, realigned
 from setting import RESULTS, where
 
-from segue.cli.app import watching
+from segue.cli.progress import watching
 from segue.datasets import Manifest
 from segue.experiments.kim2018 import SMALL, Music, Reproduction, Scale, named_music, reproduce
 from segue.experiments.kim2018.splits import Kind

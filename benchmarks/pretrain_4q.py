@@ -20,7 +20,7 @@ from typing import Any
 from setting import RESULTS, arguments, where
 
 from segue import __version__
-from segue.cli.app import watching
+from segue.cli.progress import watching
 from segue.training.loop import Settings
 from segue.workflows.pretraining import Pretrained, pretrain_convnet
 from segue.workflows.sourcetask import Origin

@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 
 from segue import __version__
 from segue.audio import load
-from segue.cli.app import watching
+from segue.cli.progress import watching
 from segue.datasets import Manifest
 from segue.encoders import encoder
 from segue.encoders.taggers import TAGGERS, TaggerEncoder

@@ -17,7 +17,7 @@ from pathlib import Path
 from setting import RESULTS, arguments, named_rows, where
 
 from segue import __version__
-from segue.cli.app import watching
+from segue.cli.progress import watching
 from segue.datasets import Manifest
 from segue.evaluation.rows import TargetResult
 from segue.report import markdown_table, write_rows_csv

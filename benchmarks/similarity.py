@@ -30,7 +30,7 @@ from setting import RESULTS, where
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
-from segue.cli.app import watching
+from segue.cli.progress import watching
 from segue.files import write_atomically
 from segue.seeds import generator
 from segue.similarity import ExactIndex

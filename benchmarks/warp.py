@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 from setting import RESULTS, where
 from threadpoolctl import threadpool_limits
 
-from segue.cli.app import watching
+from segue.cli.progress import watching
 from segue.datasets import Manifest, read_target
 from segue.encoders.joint import JointSpec
 from segue.extraction.frames import extract_frames, frame_recipe

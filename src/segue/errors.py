@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 
@@ -17,7 +16,7 @@ class SegueError(Exception):
         What was there instead ("an empty file (0 bytes)").
     fix : str
         What the user can do about it, an imperative ("Replace or remove the file").
-    source : str or Path, optional
+    source : str, path or URL, optional
         The file, column or option concerned; leads the message.
 
     Examples
@@ -28,9 +27,7 @@ class SegueError(Exception):
 
     exit_code = 1
 
-    def __init__(
-        self, *, wanted: str, got: str, fix: str, source: str | Path | None = None
-    ) -> None:
+    def __init__(self, *, wanted: str, got: str, fix: str, source: object = None) -> None:
         self.wanted = wanted
         self.got = got
         self.fix = fix

@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
 
 from segue.card import EncoderCard
 from segue.errors import UsageError
@@ -42,7 +41,7 @@ def is_commercial_only() -> bool:
     return _wanted.get() or os.environ.get(VARIABLE, "").strip().lower() not in _NO
 
 
-def check_rights(card: EncoderCard, source: str | Path | None = None) -> None:
+def check_rights(card: EncoderCard, source: object = None) -> None:
     """Refuse an encoder, or what was made with it, where commercial use was asked for.
 
     Parameters
@@ -50,7 +49,7 @@ def check_rights(card: EncoderCard, source: str | Path | None = None) -> None:
     card : EncoderCard
         ``commercial`` is False where the licence of the weights or of the music they were taught
         with forbids it, or where nobody knows.
-    source : path, optional
+    source : path or URL, optional
         What holds it: a store, a model, an index.
 
     Raises

@@ -124,7 +124,7 @@ def test_doctor() -> None:
         (("embed", "x.wav", "-o", "s", "--encoder", "vggish"), "an encoder among mfcc"),
         (("embed", "x.wav", "-o", "s", "--layers", "1"), "no layers for mfcc"),
         (("embed", "x.wav", "-o", "s", "--chunks", "some"), "--chunks N or all"),
-        (("embed", "x.wav", "-o", "s", "--workers", "0"), "at least one worker"),
+        (("embed", "x.wav", "-o", "s", "--workers", "-1"), "workers, 0 or more"),
         (("embed", "x.csv", "-o", "s"), "no such file"),
         (("evaluate", "x.csv", "--target", "y", "-o", "s", "--task", "sing"), "classification"),
         (("models", "pull", "mfcc"), "weights are pulled"),
@@ -176,7 +176,7 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """So that a night's log says how far it was; --json stays silent."""
-    shared = importlib.import_module("segue.cli.app")
+    shared = importlib.import_module("segue.cli.progress")
     clock = iter(range(0, 1000, 10))
     monkeypatch.setattr(shared.time, "monotonic", lambda: float(next(clock)))
     lines: list[str] = []
@@ -184,8 +184,13 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
     for quiet in (False, True):
         with shared.watching(quiet=quiet) as watch:
             for done in range(0, 50, 10):
-                watch("embedding", done, 100)
+                watch("training", done, 100)
+        with shared.counting("embedding", quiet=quiet) as count:
+            for done in range(0, 50, 10):
+                count(done, done // 20, 100)
     assert lines == [
-        "embedding: 20 of 100, about 80 s left",
-        "embedding: 40 of 100, about 60 s left",
+        "training: 20 of 100, 1 min 20 s left",
+        "training: 40 of 100, 1 min 0 s left",
+        "embedding: 21 of 100, 1.1 a second, 1 min 15 s left, 1 quarantined",
+        "embedding: 42 of 100, 1.1 a second, 55 s left, 2 quarantined",
     ]

@@ -19,8 +19,8 @@ from segue.cli.app import (
     print_table,
     say,
     show_failures,
-    watching,
 )
+from segue.cli.progress import watching
 from segue.errors import UsageError
 
 if TYPE_CHECKING:

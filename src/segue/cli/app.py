@@ -7,15 +7,12 @@ import inspect
 import json
 import logging
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TypeVar, cast
 
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -24,7 +21,6 @@ from segue.errors import SegueError, UsageError
 
 if TYPE_CHECKING:
     from segue.store import Failure
-    from segue.workflows.evaluating import Watch
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,7 +28,6 @@ R = TypeVar("R")
 QUARANTINED = 3
 INTERRUPTED = 130
 SHOWN = 20
-SECONDS_A_LINE = 15.0
 
 messages = Console(stderr=True, highlight=False)
 answers = Console(highlight=False)
@@ -156,51 +151,6 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[object]], title: 
     answers.print(table)
 
 
-@contextmanager
-def watching(quiet: bool = False) -> Iterator[Watch]:
-    """Progress on standard error: call the result with (what, done, total).
-
-    Bars with an ETA on a terminal; elsewhere (a log file, a batch system) a line now and then.
-    """
-    if quiet or not messages.is_terminal:
-        yield _Lines(quiet)
-        return
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=messages,
-    ) as bars:
-        tasks: dict[str, Any] = {}
-
-        def watch(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done, total=total)
-
-        yield watch
-
-
-class _Lines:
-    """Progress as lines, at most one every ``SECONDS_A_LINE`` for each job."""
-
-    def __init__(self, quiet: bool) -> None:
-        self.quiet = quiet
-        self.began: dict[str, tuple[float, int]] = {}
-        self.told: dict[str, float] = {}
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        start, first = self.began.setdefault(what, (now, done))
-        if self.quiet or now - self.told.setdefault(what, now) < SECONDS_A_LINE:
-            return
-        self.told[what] = now
-        rate = (done - first) / (now - start)
-        left = f", about {(total - done) / rate:.0f} s left" if rate > 0 else ""
-        messages.print(f"{what}: {done} of {total}{left}", markup=False, soft_wrap=True)
-
-
 def show_failures(failures: Sequence[Failure]) -> None:
     """Quarantined files and reasons on standard error, the first twenty."""
     for failure in failures[:SHOWN]:
@@ -236,6 +186,7 @@ from segue.cli import (  # noqa: E402
     embedding,  # noqa: F401
     inspecting,  # noqa: F401
     learning,  # noqa: F401
+    models,  # noqa: F401
     networks,  # noqa: F401
     reproducing,  # noqa: F401
     searching,  # noqa: F401

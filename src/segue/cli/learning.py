@@ -19,8 +19,8 @@ from segue.cli.app import (
     print_json,
     print_table,
     say,
-    watching,
 )
+from segue.cli.progress import watching
 from segue.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,24 +58,18 @@ def convnet(
     top: Annotated[int | None, typer.Option(help="Teach only the N most frequent tags.")] = None,
     epochs: Annotated[int, typer.Option(help="The most there will be.")] = 60,
     batch: Annotated[int, typer.Option(help="Tracks of a step, over all processes.")] = 16,
-    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 1e-3,
+    learning_rate: options.LearningRate = 1e-3,
     patience: Annotated[
         int, typer.Option(help="Epochs without a better validation score before stopping.")
     ] = 12,
     stop_on: Annotated[
         str, typer.Option(help="Validation score that decides: auc, ap or loss.")
     ] = "auc",
-    precision: Annotated[
-        str, typer.Option(help="float32, bfloat16 or float16, of the training's arithmetic.")
-    ] = "float32",
-    name: Annotated[
-        str | None, typer.Option(help="Of the encoder. Default: that of the folder.")
-    ] = None,
-    licence: Annotated[str, typer.Option(help="Of the weights, for the card.")] = "not stated",
-    non_commercial: Annotated[
-        bool, typer.Option("--non-commercial", help="Say so on the card.")
-    ] = False,
-    training_data: Annotated[str, typer.Option(help="In words, for the card.")] = "",
+    precision: options.Precision = "float32",
+    name: options.EncoderName = None,
+    licence: options.Licence = "not stated",
+    non_commercial: options.NonCommercial = False,
+    training_data: options.TrainingData = "",
     samples: Annotated[
         Path | None, typer.Option(help="Keep decoded samples here, for several runs.")
     ] = None,
@@ -174,17 +168,11 @@ def warp(
         float, typer.Option(help="Of each data set's tracks, held out to choose the epoch.")
     ] = 0.1,
     min_tracks: Annotated[int, typer.Option(help="Leave out labels of fewer tracks.")] = 1,
-    name: Annotated[
-        str | None, typer.Option(help="Of the encoder. Default: that of the folder.")
-    ] = None,
-    licence: Annotated[str, typer.Option(help="Of the weights, for the card.")] = "not stated",
-    non_commercial: Annotated[
-        bool, typer.Option("--non-commercial", help="Say so on the card.")
-    ] = False,
-    training_data: Annotated[str, typer.Option(help="In words, for the card.")] = "",
-    frames: Annotated[
-        Path | None, typer.Option(help="Keep frames in this store, for several runs.")
-    ] = None,
+    name: options.EncoderName = None,
+    licence: options.Licence = "not stated",
+    non_commercial: options.NonCommercial = False,
+    training_data: options.TrainingData = "",
+    frames: options.KeptFrames = None,
     device: options.Device = "cpu",
     workers: options.Workers = None,
     seed: options.Seed = 0,

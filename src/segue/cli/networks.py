@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from segue.cli import options
-from segue.cli.app import command, end, parse_names, print_json, print_table, say, watching
+from segue.cli.app import command, end, parse_names, print_json, print_table, say
 from segue.cli.learning import chosen, pretrain, say_end
+from segue.cli.progress import watching
 
 if TYPE_CHECKING:
     from segue.encoders.dcnn import Sharing
@@ -55,7 +56,7 @@ def dcnn(
         int, typer.Option(help="The most for each target: in all, times their number.")
     ] = 200,
     batch: Annotated[int, typer.Option(help="Tracks of a step, over all processes.")] = 64,
-    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 1e-3,
+    learning_rate: options.LearningRate = 1e-3,
     l2: Annotated[float, typer.Option(help="Weight of the squared weights.")] = 1e-5,
     patience: Annotated[
         int,
@@ -67,20 +68,12 @@ def dcnn(
     valid_share: Annotated[
         float, typer.Option(help="Of the tracks, held out to choose the epoch.")
     ] = 0.1,
-    precision: Annotated[
-        str, typer.Option(help="float32, bfloat16 or float16, of the training's arithmetic.")
-    ] = "float32",
-    name: Annotated[
-        str | None, typer.Option(help="Of the encoder. Default: that of the folder.")
-    ] = None,
-    licence: Annotated[str, typer.Option(help="Of the weights, for the card.")] = "not stated",
-    non_commercial: Annotated[
-        bool, typer.Option("--non-commercial", help="Say so on the card.")
-    ] = False,
-    training_data: Annotated[str, typer.Option(help="In words, for the card.")] = "",
-    frames: Annotated[
-        Path | None, typer.Option(help="Keep frames in this store, for several runs.")
-    ] = None,
+    precision: options.Precision = "float32",
+    name: options.EncoderName = None,
+    licence: options.Licence = "not stated",
+    non_commercial: options.NonCommercial = False,
+    training_data: options.TrainingData = "",
+    frames: options.KeptFrames = None,
     device: options.Device = "cpu",
     workers: options.Workers = None,
     seed: options.Seed = 0,

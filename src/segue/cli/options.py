@@ -19,6 +19,24 @@ Device = Annotated[str, typer.Option(help="cpu, or a torch device such as cuda."
 Workers = Annotated[
     int | None, typer.Option(help="Processes. Default: one a processor. Never changes a result.")
 ]
+TimeLimit = Annotated[
+    float,
+    typer.Option(
+        help="Seconds without a sign of life after which the file in hand is given up and "
+        "quarantined."
+    ),
+]
+MemoryBudget = Annotated[
+    str | None,
+    typer.Option(
+        help="Most memory for all processes together, such as 4GB: fewer workers are started "
+        "where it does not suffice, and a file that takes more is quarantined."
+    ),
+]
+Layers = Annotated[
+    str | None, typer.Option(help="Of an encoder that has them, such as 1,3,5. Default: all.")
+]
+Encoder = Annotated[str, typer.Option(help="See `segue models list`.")]
 Seed = Annotated[int, typer.Option(help="Fixes every random choice.")]
 Group = Annotated[
     str | None,
@@ -44,4 +62,17 @@ MinExamples = Annotated[
 ]
 EncoderOfStore = Annotated[
     str | None, typer.Option("--encoder", help="Which table, where the store has several.")
+]
+LearningRate = Annotated[float, typer.Option(help="Of Adam.")]
+Precision = Annotated[
+    str, typer.Option(help="float32, bfloat16 or float16, of the training's arithmetic.")
+]
+EncoderName = Annotated[
+    str | None, typer.Option("--name", help="Of the encoder. Default: that of the folder.")
+]
+Licence = Annotated[str, typer.Option(help="Of the weights, for the card.")]
+NonCommercial = Annotated[bool, typer.Option("--non-commercial", help="Say so on the card.")]
+TrainingData = Annotated[str, typer.Option(help="In words, for the card.")]
+KeptFrames = Annotated[
+    Path | None, typer.Option("--frames", help="Keep frames in this store, for several runs.")
 ]

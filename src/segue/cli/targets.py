@@ -17,8 +17,8 @@ from segue.cli.app import (
     print_json,
     print_table,
     say,
-    watching,
 )
+from segue.cli.progress import watching
 from segue.errors import UsageError
 
 if TYPE_CHECKING:
@@ -81,9 +81,7 @@ def artist_groups(
             help="Learnings compared, with the same words, to see which factors return; 1: none."
         ),
     ] = 3,
-    frames: Annotated[
-        Path | None, typer.Option(help="Keep frames in this store, for several runs.")
-    ] = None,
+    frames: options.KeptFrames = None,
     device: options.Device = "cpu",
     workers: options.Workers = None,
     seed: options.Seed = 0,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from segue.cli import options
-from segue.cli.app import command, licensed, parse_names, print_json, print_table, say, watching
+from segue.cli.app import command, licensed, parse_names, print_json, print_table, say
+from segue.cli.progress import watching
 from segue.cli.reproducing.papers import check_source, reproduce
 
 if TYPE_CHECKING:

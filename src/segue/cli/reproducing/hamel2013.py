@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from segue.cli import options
-from segue.cli.app import command, end, parse_names, print_json, say, watching
-from segue.cli.reproducing.papers import SHOWN, reproduce
+from segue.cli.app import command, end, parse_names
+from segue.cli.progress import watching
+from segue.cli.reproducing.papers import reproduce, show_reproduction
 from segue.errors import UsageError
 
 if TYPE_CHECKING:
-    from segue.experiments.hamel2013 import Reproduction
     from segue.experiments.protocols import Asked
 
 
@@ -70,6 +70,7 @@ def hamel2013(
 
     from segue.experiments.hamel2013 import distributed_sets, named_sets
     from segue.experiments.hamel2013 import reproduce as run
+    from segue.experiments.hamel2013.page import summary
     from segue.training.warp.settings import WarpSettings
     from segue.workflows.joint import SETTINGS
 
@@ -96,24 +97,5 @@ def hamel2013(
             seed=seed,
             watch=watch,
         )
-    _show(done, json)
+    show_reproduction(done, lambda: summary(done.targets), json=json)
     end(len(done.failures))
-
-
-def _show(done: Reproduction, json: bool) -> None:
-    if json:
-        print_json(
-            {
-                "rows": [row.as_dict() for row in done.rows],
-                "failures": done.failures,
-                "report": str(done.page),
-            }
-        )
-        return
-    from segue.experiments.hamel2013.page import summary
-
-    for name, words in summary(done.targets).items():
-        say(f"{name}: {words}")
-    for path, reason in list(done.failures.items())[:SHOWN]:
-        say(f"  {path}: {reason}")
-    say(f"report: {done.page}")

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from segue.cli import options
-from segue.cli.app import command, end, parse_names, print_json, say, watching
-from segue.cli.reproducing.papers import SHOWN, check_source, reproduce
+from segue.cli.app import command, end, parse_names
+from segue.cli.progress import watching
+from segue.cli.reproducing.papers import check_source, reproduce, show_reproduction
 from segue.errors import UsageError
 
 if TYPE_CHECKING:
-    from segue.experiments.kim2018 import Music, Reproduction, Scale
+    from segue.experiments.kim2018 import Music, Scale
     from segue.experiments.kim2018.splits import Kind
 
 
@@ -79,6 +80,7 @@ def kim2018(
     Stop it at any time: run again, it goes on where it was.
     """
     from segue.experiments.kim2018 import reproduce as run
+    from segue.experiments.kim2018.page import summary
 
     of_manifest: dict[str, object] = {"target": target, "group": group, "album": album}
     of_manifest |= {"labels": labels, "min-artists": min_artists}
@@ -103,7 +105,7 @@ def kim2018(
             jobs=workers,
             watch=watch,
         )
-    _show(done, json)
+    show_reproduction(done, lambda: summary(done.results), json=json)
     end(len(done.failures))
 
 
@@ -133,22 +135,3 @@ def _scale(name: str, epochs: int | None, width: float | None) -> Scale:
     scale = scale_of(name)
     scale = scale if epochs is None else replace(scale, epochs=epochs)
     return scale if width is None else replace(scale, width=width)
-
-
-def _show(done: Reproduction, json: bool) -> None:
-    if json:
-        print_json(
-            {
-                "rows": [row.as_dict() for row in done.rows],
-                "failures": done.failures,
-                "report": str(done.page),
-            }
-        )
-        return
-    from segue.experiments.kim2018.page import summary
-
-    for name, words in summary(done.results).items():
-        say(f"{name}: {words}")
-    for path, reason in list(done.failures.items())[:SHOWN]:
-        say(f"  {path}: {reason}")
-    say(f"report: {done.page}")

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from segue.cli.app import app
+from segue.cli.app import app, print_json, say
 from segue.errors import UsageError
+
+if TYPE_CHECKING:
+    from segue.experiments.hamel2013 import Reproduction as Hamel
+    from segue.experiments.kim2018 import Reproduction as Kim
+
+    Reproduced = Hamel | Kim
 
 SHOWN = 20
 
@@ -44,3 +51,18 @@ def check_source(
             got=", ".join(given),
             fix="Leave them out: they would change nothing",
         )
+
+
+def show_reproduction(
+    done: Reproduced, summary: Callable[[], Mapping[str, str]], *, json: bool
+) -> None:
+    """Rows and failures for machines; for people what came out, and where the page is."""
+    if json:
+        rows = [row.as_dict() for row in done.rows]
+        print_json({"rows": rows, "failures": done.failures, "report": str(done.page)})
+        return
+    for name, words in summary().items():
+        say(f"{name}: {words}")
+    for path, reason in list(done.failures.items())[:SHOWN]:
+        say(f"  {path}: {reason}")
+    say(f"report: {done.page}")
