@@ -5,38 +5,20 @@ from __future__ import annotations
 import errno
 import json
 import logging
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from segue import files
-from segue.card import EncoderCard, ExcerptSpec, FrontEndSpec
+from segue.card import ExcerptSpec
 from segue.errors import StoreError, UsageError
 from segue.store import Failure, FeatureTable, FileFacts, Row, choose_table, tables
-
-SPEC = FrontEndSpec(rate=8000, n_fft=256, hop=128, n_mels=20)
-CARD = EncoderCard(name="x", version=1, dim=3, front_end=SPEC, excerpt=ExcerptSpec(seconds=1.0))
-
-
-def row(number: int, value: float = 0.0) -> Row:
-    facts = FileFacts(
-        id=f"t{number}", path=f"/m/{number}.wav", line=number, bytes=number, mtime_ns=1
-    )
-    features = np.array([number, value, -1], np.float32)
-    return Row(
-        facts=facts,
-        key=f"k{number}",
-        source_rate=44100,
-        source_channels=2,
-        seconds=1.5,
-        features=features,
-    )
-
-
-def facts(number: int) -> FileFacts:
-    return row(number).facts
+from segue.store import table as subject
+from store_toys import CARD, facts, row
 
 
 def ids(table: FeatureTable) -> list[str]:
@@ -48,7 +30,10 @@ def table(tmp_path: Path) -> FeatureTable:
     return FeatureTable.open_or_create(tmp_path / "store", CARD)
 
 
-def test_rows_come_back_in_any_order_asked(table: FeatureTable) -> None:
+def test_rows_come_back_in_any_order_asked(
+    table: FeatureTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subject, "SHARD_ROWS", 256)
     for number in range(600):  # three shards
         table.append(row(number))
     table.flush()
@@ -203,21 +188,173 @@ def test_a_damaged_shard_is_named(table: FeatureTable) -> None:
         table.read()
 
 
+def test_a_shard_without_a_column_is_named(table: FeatureTable) -> None:
+    table.append(row(1))
+    table.flush()
+    shard = next((table.folder / "shards").iterdir())
+    whole = pq.read_table(shard, partitioning=None)
+    for column in ("path", "key", "bytes", "written_ns"):
+        pq.write_table(whole.drop_columns([column]), shard)
+        for ask in (table.contents, table.fingerprint):
+            with pytest.raises(StoreError, match=f"{shard.name}: .* one without .*{column}"):
+                ask()
+    stored = FeatureTable.open(table.folder)
+    pq.write_table(whole.drop_columns(["features"]), shard)
+    with pytest.raises(StoreError, match="one without features"):
+        stored.read()
+
+
 def test_what_was_written_of_a_place_last_is_what_it_is(table: FeatureTable) -> None:
     def failing() -> set[str]:
         return {failure.facts.id for failure in table.contents().failures.values()}
 
     for number in (1, 2):
         table.fail(Failure(facts=facts(number), stage="decode", reason="no"))
-    with (table.folder / "failures.jsonl").open("a") as file:
-        file.write('{"id": "t3", "pa')  # torn by a crash
+    assert failing() == set()  # it waits, as rows do
+    table.flush()
     assert failing() == {"t1", "t2"}
     table.append(row(1))
     table.flush()
     assert (failing(), ids(table)) == ({"t2"}, ["t1"])
     table.fail(Failure(facts=replace(facts(1), bytes=-1), stage="open", reason="gone"))
+    table.flush()
     assert (failing(), ids(table)) == ({"t1", "t2"}, [])
     assert not table.matrix([facts(1)])[1].any()
     table.append(row(1))
     table.flush()
     assert (failing(), ids(table)) == ({"t2"}, ["t1"])
+
+
+def test_what_waits_together_keeps_its_order(table: FeatureTable) -> None:
+    """A place may fail and be mended, or the other way round, between two flushes."""
+    for number in (1, 2):
+        failure = Failure(facts=facts(number), stage="decode", reason="no")
+        for write in (table.append, table.fail) if number == 1 else (table.fail, table.append):
+            write(row(number) if write == table.append else failure)  # type: ignore[arg-type]
+    table.flush()
+    contents = table.contents()
+    assert [one.facts.id for one in contents.failures.values()] == ["t1"]
+    assert [one.facts.id for one in contents.usable()] == ["t2"]
+
+
+def test_a_clock_that_was_put_back_makes_nothing_older(
+    table: FeatureTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table.append(row(1, 1.0))
+    table.flush()
+    later = FeatureTable.open(table.folder)
+    later.index()  # as every run does first
+    monkeypatch.setattr(subject.time, "time_ns", lambda: 5)
+    later.append(row(1, 2.0))
+    later.flush()
+    assert later.read()[1][0, 1] == 2.0
+
+
+def test_a_full_disk_keeps_failures_that_wait(
+    table: FeatureTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table.append(row(1))
+    table.fail(Failure(facts=facts(2), stage="decode", reason="no"))
+    real, calls = files.os.fsync, []
+
+    def full_at_the_second(handle: int) -> None:
+        calls.append(handle)
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "fsync", full_at_the_second)
+        with pytest.raises(StoreError, match="Free space"):
+            table.flush()
+    assert ids(FeatureTable.open(table.folder)) == ["t1"]
+    table.flush()
+    again = FeatureTable.open(table.folder)
+    assert (ids(again), len(again.contents().failures)) == (["t1"], 1)
+    assert len(list((table.folder / "shards").iterdir())) == 1  # rows were not written twice
+
+
+def test_damaged_failures_are_named(table: FeatureTable) -> None:
+    table.fail(Failure(facts=facts(1), stage="decode", reason="no"))
+    table.flush()
+    (path,) = (table.folder / "failures").iterdir()
+    for broken in ('{"id": "t3", "pa', "[]", '{"stage": 1}', path.read_text()[:-5]):
+        path.write_text(broken)
+        with pytest.raises(StoreError, match=rf"{path.name}: wanted a whole file of failures"):
+            table.contents()
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "folder"),
+    [
+        ("choi2017-msd", (1, 2), "choi2017-msd@12-"),
+        ("hf:org/name@1,12", (), "name@1_12-"),
+        ("onnx:/abs/path/net.onnx", (), "net.onnx-"),
+        ("onnx:/abs/../..", (), "-"),
+        ("hf:C:\\models\\mine", (), "mine-"),
+        ("hf:org/" + "x" * 300, (), "x" * 100 + "-"),
+    ],
+)
+def test_any_label_has_a_folder_of_its_own(
+    tmp_path: Path, name: str, layers: tuple[int, ...], folder: str
+) -> None:
+    card = replace(CARD, name=name, layers=layers)
+    table = FeatureTable.open_or_create(tmp_path, card)
+    assert table.folder == tmp_path / (folder + card.digest[:12])
+    table.append(row(1))
+    table.flush()
+    assert choose_table(tmp_path, card.label).read()[0] == [facts(1)]
+
+
+def test_the_decoder_of_a_row_is_kept(table: FeatureTable) -> None:
+    one = replace(row(1), decoder="soundfile 0.13.1/libsndfile 1.2.2")
+    table.append(one)
+    table.append(row(2))
+    table.flush()
+    back = table.rows_of(table.contents().usable())
+    assert [row.decoder for row in back] == [one.decoder, ""]
+
+
+def write_as_before(table: FeatureTable, rows: list[Row], failures: list[Failure]) -> None:
+    """What segue wrote before shards had hashes and decoders, and failures files of their own."""
+    names = FileFacts.__dataclass_fields__
+    cells = {name: [getattr(one.facts, name) for one in rows] for name in names}
+    cells["duration"] = pa.array(cells["duration"], pa.float64())
+    table_of = pa.table(
+        {
+            **cells,
+            "key": [one.key for one in rows],
+            "written_ns": [10**18 + number for number in range(len(rows))],
+            "source_rate": pa.array([one.source_rate for one in rows], pa.int32()),
+            "source_channels": pa.array([one.source_channels for one in rows], pa.int32()),
+            "seconds": [one.seconds for one in rows],
+            "features": pa.FixedSizeListArray.from_arrays(
+                pa.array(np.concatenate([one.features for one in rows])), table.card.dim
+            ),
+        }
+    )
+    pq.write_table(table_of, table.folder / "shards" / "000000-0123456789ab.parquet")
+    with (table.folder / "failures.jsonl").open("a") as file:
+        for number, failure in enumerate(failures):
+            note = {**asdict(failure.facts), "stage": failure.stage, "reason": failure.reason}
+            note["written_ns"] = 10**18 + 100 + number
+            file.write(f"\n{json.dumps(note)}\n")
+        file.write('\n{"id": "t3", "pa')  # torn by a crash
+
+
+def test_tables_of_older_versions_are_read_and_continued(table: FeatureTable) -> None:
+    failures = [Failure(facts=facts(number), stage="decode", reason="no") for number in (2, 3)]
+    write_as_before(table, [row(1), row(2), row(4)], failures)
+    old = FeatureTable.open(table.folder)
+    assert ids(old) == ["t1", "t4"]
+    assert set(old.contents().failures) == {facts(2).place, facts(3).place}
+    seen = old.index().look([facts(number) for number in range(1, 6)])
+    assert seen == ["done", *failures, "done", None]
+    assert old.rows_of([old.index().stored("k4") or pytest.fail("not found")])[0].decoder == ""
+    again = FeatureTable.open_or_create(table.folder.parent, CARD)
+    again.append(row(2))
+    again.flush()
+    assert (ids(again), len(again.contents().failures)) == (["t1", "t4", "t2"], 1)
+    before = again.fingerprint()
+    assert again.compact() == 2
+    assert (ids(again), again.fingerprint()) == (["t1", "t4", "t2"], before)

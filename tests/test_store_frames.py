@@ -93,10 +93,38 @@ def test_what_was_written_of_a_place_last_is_what_it_is(table: FrameTable) -> No
     assert (first.facts.id, second.facts.id) == ("t1", "t2")
     assert table.frames(first)[:, 2].tolist() == [2.0] * 9
     table.fail(Failure(facts=replace(first.facts, bytes=-1), stage="open", reason="gone"))
+    table.flush()
     assert [one.facts.id for one in table.contents().usable()] == ["t2"]
     assert table.find([row(1).facts, row(2).facts]) == [None, second]
     written(table, row(1))
     assert not table.contents().failures
+
+
+def test_an_index_of_frames_knows_what_is_done(table: FrameTable) -> None:
+    stored = written(table, row(1), row(2))
+    failure = Failure(facts=row(3).facts, stage="open", reason="gone")
+    table.fail(failure)
+    table.flush()
+    with table.lock():
+        index = FrameTable.open(table.folder).index()
+    changed = replace(row(2).facts, mtime_ns=9)
+    assert index.look([row(1).facts, changed, row(3).facts, row(4).facts]) == (
+        ["done", None, failure, None]
+    )
+    assert (index.stored("k2"), index.stored("k3"), index.holds_size(2)) == (stored[1], None, True)
+
+
+def test_the_decoder_of_a_track_is_kept(table: FrameTable) -> None:
+    stored = written(table, replace(row(1), decoder="pyav 18.1.0"))
+    assert table.rows_of(stored)[0].decoder == "pyav 18.1.0"
+    sidecar = stored[0].shard.with_suffix(".json")
+    sidecar.write_text(sidecar.read_text().replace('"decoder": "pyav 18.1.0", ', ""))
+    assert table.rows_of(FrameTable.open(table.folder).contents().usable())[0].decoder == ""
+
+
+def test_frames_behind_an_address_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"memory maps.*memory://bucket/store"):
+        FrameTable.open_or_create("memory://bucket/store", KIND)
 
 
 def test_tracks_are_found_by_place_and_where_the_audio_is_not_by_id(table: FrameTable) -> None:

@@ -8,15 +8,17 @@ folder or a list of paths serves too.
 
 from __future__ import annotations
 
+import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from segue.datasets.cells import BATCH_ROWS, LINE, RESERVED, seconds, table_of, text
+from segue.datasets.cells import BATCH_ROWS, LINE, seconds, table_of, text
 from segue.datasets.checks import checked
 from segue.datasets.problems import Problem
 from segue.datasets.reading import read_table, require_path
@@ -103,16 +105,20 @@ class Manifest:
 
     def tracks(self) -> Iterator[Track]:
         """Tracks in manifest order, paths made absolute."""
-        wanted = [name for name in (*RESERVED, LINE) if name in self.table.column_names]
-        for batch in self.table.select(wanted).to_batches(max_chunksize=BATCH_ROWS):
-            for row in batch.to_pylist():
-                yield Track(
-                    id=row["id"],
-                    path=self.root / row["path"],
-                    start=seconds(row.get("start")) or 0.0,
-                    duration=seconds(row.get("duration")),
-                    line=row[LINE],
-                )
+        root = os.fspath(self.root)
+        for batch in self.table.to_batches(max_chunksize=BATCH_ROWS):
+            ids, paths, lines = (batch[name].to_pylist() for name in ("id", "path", LINE))
+            starts, durations = (self._seconds(batch, name) for name in ("start", "duration"))
+            for name, path, start, duration, line in zip(
+                ids, paths, starts, durations, lines, strict=True
+            ):
+                yield Track(name, Path(os.path.join(root, path)), start or 0.0, duration, line)  # noqa: PTH118
+
+    @staticmethod
+    def _seconds(batch: pa.RecordBatch, name: str) -> Iterable[float | None]:
+        if name not in batch.schema.names:
+            return repeat(None, batch.num_rows)
+        return [seconds(cell) for cell in batch[name].to_pylist()]
 
     def subset(self, rows: Sequence[int]) -> Manifest:
         """These rows alone, in this order; they keep their lines.

@@ -2,6 +2,7 @@
 
 from segue.store.folder import choose_table, tables
 from segue.store.frames import FrameKind, FrameTable
+from segue.store.index import Index
 from segue.store.rows import Contents, Failure, FileFacts, Place, Row, Stored, content_key
 from segue.store.table import FeatureTable
 
@@ -12,6 +13,7 @@ __all__ = [
     "FileFacts",
     "FrameKind",
     "FrameTable",
+    "Index",
     "Place",
     "Row",
     "Stored",

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from segue.card import EncoderCard
 from segue.errors import StoreError, UsageError
-from segue.store.table import CARD, FeatureTable
+from segue.files import Location, exists, folder
+from segue.store.cards import CARD, table_folders
+from segue.store.table import FeatureTable
 
 
-def tables(store: str | Path) -> list[FeatureTable]:
-    """All tables of a store (or the one table, when its own folder is named), sorted by name."""
-    store = Path(store)
-    if (store / CARD).is_file():
-        return [FeatureTable.open(store)]
-    if not store.is_dir():
-        return []
-    return [FeatureTable.open(card.parent) for card in sorted(store.glob(f"*/{CARD}"))]
+def tables(store: str | Location) -> list[FeatureTable]:
+    """All tables of a store (or the one table, when its own folder is named), sorted by name.
+
+    Parameters
+    ----------
+    store : str, Path or UPath
+        A folder, or an address such as ``"s3://bucket/store"``.
+    """
+    there = folder(store)
+    if exists(there / CARD):
+        return [FeatureTable.open(there)]
+    return [FeatureTable.open(one) for one in table_folders(there)]
 
 
 def choose_table(
-    store: str | Path, encoder: str | None = None, *, card: EncoderCard | None = None
+    store: str | Location, encoder: str | None = None, *, card: EncoderCard | None = None
 ) -> FeatureTable:
     """The one table of a store that a request means.
 
     Parameters
     ----------
-    store : str or Path
+    store : str, Path or UPath
     encoder : str, optional
         Name or label ("choi2017-msd@12345"); needed when the store has several tables.
     card : EncoderCard, optional
@@ -52,13 +57,13 @@ def choose_table(
         fix = "Run `segue embed` into this folder first"
         if card is not None and there:
             fix = "Run `segue embed` with this encoder into this folder: others may bear its name"
-        raise StoreError(wanted=asked, got=names, fix=fix, source=store)
+        raise StoreError(wanted=asked, got=names, fix=fix, source=str(store))
     if len(fitting) > 1:
         raise UsageError(
             wanted="one table",
             got=", ".join(table.folder.name for table in fitting),
             fix="Choose with --encoder, or name the table's own folder",
-            source=store,
+            source=str(store),
         )
     return fitting[0]
 

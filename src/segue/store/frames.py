@@ -1,7 +1,7 @@
 """Frame tables on disk: every frame of a track, many tracks a shard, read through memory maps.
 
-A frame table is a folder of a store beside the feature tables, with its kind, shards and a list of
-failures. A shard is a plain ``.npy`` file (frames, width) of float32 with a sidecar that says
+A frame table is a folder of a store beside the feature tables, with its kind, shards and
+quarantine. A shard is a plain ``.npy`` file (frames, width) of float32 with a sidecar that says
 which of its frames are whose. The sidecar is written last: an array without one is what an
 interrupted run left, and counts for nothing. What a track is now, stored or quarantined, is what
 was written of its place last.
@@ -17,7 +17,8 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,15 @@ from numpy.typing import NDArray
 
 from segue.card import canonical_json, flatten
 from segue.errors import StoreError, UsageError
-from segue.files import write_atomically
-from segue.store.quarantine import note_failure, standing_failures
+from segue.files import Location, remove_partial, remove_quietly, write_atomically
+from segue.files import folder as location
+from segue.store.finding import find_rows
+from segue.store.index import Index
+from segue.store.locking import Say, writer_lock
+from segue.store.naming import next_name
+from segue.store.quarantine import FAILURES, noted_failures, standing_failures, write_failures
 from segue.store.rows import Contents, Failure, FileFacts, Place, Row, Stored
 from segue.store.sidecar import damaged, facts_of, read_sidecar, row_of, sidecar
-from segue.store.table import find_rows
 
 log = logging.getLogger(__name__)
 
@@ -117,13 +122,15 @@ class FrameTable:
 
     folder: Path
     kind: FrameKind
-    pending: list[Row] = field(default_factory=list, repr=False)
+    pending: dict[int, Row] = field(default_factory=dict, repr=False)
+    failing: dict[int, Failure] = field(default_factory=dict, repr=False)
+    _latest_ns: int = field(default=0, repr=False)
     _spans: dict[Path, NDArray[np.int64]] = field(default_factory=dict, repr=False)
     _maps: OrderedDict[Path, Frames] = field(default_factory=OrderedDict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @classmethod
-    def open_or_create(cls, store: str | Path, kind: FrameKind) -> FrameTable:
+    def open_or_create(cls, store: str | Location, kind: FrameKind) -> FrameTable:
         """The table of a kind in a store, made when absent.
 
         A table of the same label with other settings stays as it is: the new one goes beside it,
@@ -133,12 +140,14 @@ class FrameTable:
         ------
         StoreError
             When it cannot be made, or what is there is not it.
+        UsageError
+            The store is behind a URL: frames are read through memory maps.
         """
-        store = Path(store)
+        store = _here(location(store))
         folder = store / kind.folder
         if (folder / KIND).is_file():
             table = cls.open(folder)
-            table._clean()
+            table._clean(STALE_SECONDS)
             return table
         for there in sorted(store.glob(f"frames-*/{KIND}")):
             try:
@@ -164,7 +173,7 @@ class FrameTable:
         return cls(folder, kind)
 
     @classmethod
-    def open(cls, folder: str | Path) -> FrameTable:
+    def open(cls, folder: str | Location) -> FrameTable:
         """An existing table.
 
         Raises
@@ -172,7 +181,7 @@ class FrameTable:
         StoreError
             When it is no frame table, or its facts do not match its digest.
         """
-        folder = Path(folder)
+        folder = _here(location(folder))
         try:
             facts = json.loads((folder / KIND).read_text(encoding="utf-8"))
             kind = FrameKind(str(facts["label"]), int(facts["width"]), dict(facts["facts"]))
@@ -211,31 +220,55 @@ class FrameTable:
                 fix="Report this as a bug of the front end or encoder",
                 source=row.facts.path,
             )
-        self.pending.append(row)
-        size = sum(one.features.nbytes for one in self.pending)
+        self.pending[self._now()] = row
+        size = sum(one.features.nbytes for one in self.pending.values())
         if size >= SHARD_BYTES or len(self.pending) >= SHARD_TRACKS:
             self.flush()
 
     def flush(self) -> None:
-        """Write pending tracks as one shard. On failure they stay pending."""
-        if not self.pending:
-            return
+        """Write pending tracks as one shard, and failures beside it; what fails stays pending."""
+        if self.pending:
+            self._write()
+            self.pending.clear()
+        if self.failing:
+            noted = [(failure, written_ns) for written_ns, failure in self.failing.items()]
+            write_failures(self.folder, noted)
+            self.failing.clear()
+
+    def _write(self) -> None:
+        rows = list(self.pending.values())
         content = io.BytesIO()
-        joined = np.concatenate([row.features for row in self.pending])
+        joined = np.concatenate([row.features for row in rows])
         np.save(content, joined.astype("<f4", copy=False), allow_pickle=False)
-        body = content.getvalue()
-        # after the highest there is, not the count: a shard may have been removed by hand
-        stems = [path.name.split("-")[0] for path in (self.folder / "shards").glob("[0-9]*-*")]
-        number = max((int(stem) for stem in stems if stem.isdigit()), default=-1) + 1
-        name = f"{number:06d}-{hashlib.sha256(body).hexdigest()[:12]}"
-        write_atomically(self.folder / "shards" / f"{name}.npy", body)
-        note = sidecar(self.pending, self.kind.digest)
+        name = next_name(path.name for path in (self.folder / "shards").glob("[0-9]*-*"))
+        write_atomically(self.folder / "shards" / f"{name}.npy", content.getvalue())
+        note = sidecar(rows, list(self.pending), self.kind.digest)
         write_atomically(self.folder / "shards" / f"{name}.json", note)
-        self.pending.clear()
 
     def fail(self, failure: Failure) -> None:
-        """Add a failure to the quarantine list, at once."""
-        note_failure(self.folder, failure)
+        """Add a failure to the quarantine; it waits for :meth:`flush`, as tracks do."""
+        self.failing[self._now()] = failure
+        if len(self.failing) >= SHARD_TRACKS:
+            self.flush()
+
+    @contextmanager
+    def lock(self, say: Say | None = None, *, wait: float | None = None) -> Iterator[None]:
+        """Be the only process that writes to this table, as :meth:`FeatureTable.lock`.
+
+        Raises
+        ------
+        StoreError
+            Another process still had it after ``wait`` seconds, or there can be no lock here.
+        """
+        with writer_lock(self.folder, say, wait=wait):
+            self._clean(0.0)
+            yield
+
+    def index(self) -> Index:
+        """What :meth:`contents` tells, in columns: to look many tracks up."""
+        index = Index.of(self.contents())
+        self._latest_ns = max(self._latest_ns, index.latest_ns)
+        return index
 
     def contents(self) -> Contents:
         """Every place's latest row and failure, without reading frames.
@@ -251,7 +284,7 @@ class FrameTable:
                 stored = Stored(facts_of(cells), cells["key"], cells["written_ns"], path, number)
                 earlier = rows.pop(stored.facts.place, stored)
                 rows[stored.facts.place] = max(earlier, stored, key=lambda one: one.written_ns)
-        return Contents(rows, standing_failures(self.folder, rows))
+        return Contents(rows, standing_failures(noted_failures(self.folder), rows))
 
     def find(self, tracks: Sequence[FileFacts]) -> list[Stored | None]:
         """The stored row of each track, None where there is none to use.
@@ -276,12 +309,13 @@ class FrameTable:
         """First frame in its shard and number of frames, (len(rows), 2), of stored tracks."""
         found = np.empty((len(rows), 2), np.int64)
         for position, stored in enumerate(rows):
-            if stored.shard not in self._spans:
-                self._sidecar(stored.shard)
-            found[position] = self._spans[stored.shard][stored.row]
+            path = _here(stored.shard)
+            if path not in self._spans:
+                self._sidecar(path)
+            found[position] = self._spans[path][stored.row]
         return found
 
-    def shard(self, path: Path) -> Frames:
+    def shard(self, path: Location) -> Frames:
         """All frames of a shard, memory-mapped; the maps asked for last stay open.
 
         Raises
@@ -289,6 +323,7 @@ class FrameTable:
         StoreError
             It is damaged: not an array, of another size than its sidecar says.
         """
+        path = _here(path)
         with self._lock:
             if path in self._maps:
                 self._maps.move_to_end(path)
@@ -301,8 +336,8 @@ class FrameTable:
 
     def rows_of(self, rows: Sequence[Stored]) -> list[Row]:
         """Stored rows as they were appended, for files that were moved or copied."""
-        described = {path: self._sidecar(path) for path in {stored.shard for stored in rows}}
-        return [row_of(described[one.shard][one.row], self.frames(one)) for one in rows]
+        described = {path: self._sidecar(path) for path in {_here(one.shard) for one in rows}}
+        return [row_of(described[_here(one.shard)][one.row], self.frames(one)) for one in rows]
 
     def _shards(self) -> list[Path]:
         folder = self.folder / "shards"
@@ -332,17 +367,30 @@ class FrameTable:
             raise damaged(path, error) from error
         return np.asarray(opened)
 
-    def _clean(self) -> None:
+    def _now(self) -> int:
+        """The time in nanoseconds, later than anything known to be written to this table."""
+        self._latest_ns = max(time.time_ns(), self._latest_ns + 1)
+        return self._latest_ns
+
+    def _clean(self, older: float) -> None:
         """Remove what runs that were killed left: arrays without sidecar, half-written files."""
         folder = self.folder / "shards"
         described = {path.stem for path in folder.glob("*-*.json")}
-        left = [path for path in folder.glob("*-*.npy") if path.stem not in described]
-        for path in [*left, *folder.glob(".*.partial")]:
-            try:
-                if time.time() - path.stat().st_mtime > STALE_SECONDS:
-                    path.unlink(missing_ok=True)
-            except OSError as error:  # it is only in the way of nobody
-                log.info("%s could not be removed: %s", path, error)
+        for path in folder.glob("*-*.npy"):
+            if path.stem not in described:
+                remove_quietly(path, older=older)
+        for there in (self.folder, folder, self.folder / FAILURES):
+            remove_partial(there, older=older)
+
+
+def _here(there: Location) -> Path:
+    if not isinstance(there, Path):
+        raise UsageError(
+            wanted="a folder of this machine: frames are read through memory maps",
+            got=str(there),
+            fix="Write frames to a local folder",
+        )
+    return there
 
 
 def _differences(old: FrameKind, new: FrameKind) -> list[str]:

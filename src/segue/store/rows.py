@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from segue.files import Location
 
 Place = tuple[str, float, float | None]
 
@@ -66,6 +67,9 @@ class Row:
     seconds : float
         Length that was heard.
     features : (dim,) float32 array
+    decoder : str
+        What turned the file into samples, with its version ("soundfile 0.13.1/libsndfile 1.2.2");
+        empty in rows of tables that did not say so yet.
     """
 
     facts: FileFacts
@@ -74,6 +78,7 @@ class Row:
     source_channels: int
     seconds: float
     features: NDArray[np.float32]
+    decoder: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +97,7 @@ class Stored:
     facts: FileFacts
     key: str
     written_ns: int
-    shard: Path
+    shard: Location
     row: int
 
 

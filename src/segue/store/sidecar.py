@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import accumulate
@@ -29,10 +28,19 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 }
 
 
-def sidecar(rows: Sequence[Row], kind: str) -> bytes:
-    """The sidecar of a shard that holds the frames of these rows, one after the other."""
-    tracks, begin, now = [], 0, time.time_ns()
-    for number, row in enumerate(rows):
+def sidecar(rows: Sequence[Row], times: Sequence[int], kind: str) -> bytes:
+    """The sidecar of a shard that holds the frames of these rows, one after the other.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+    times : sequence of int
+        When each was appended, in nanoseconds.
+    kind : str
+        Digest of the frames' kind.
+    """
+    tracks, begin = [], 0
+    for row, written_ns in zip(rows, times, strict=True):
         tracks.append(
             {
                 **asdict(row.facts),
@@ -40,9 +48,10 @@ def sidecar(rows: Sequence[Row], kind: str) -> bytes:
                 "source_rate": row.source_rate,
                 "source_channels": row.source_channels,
                 "seconds": row.seconds,
+                "decoder": row.decoder,
                 "begin": begin,
                 "count": len(row.features),
-                "written_ns": now + number,
+                "written_ns": written_ns,
             }
         )
         begin += len(row.features)
@@ -94,6 +103,7 @@ def row_of(cells: Mapping[str, Any], frames: NDArray[np.float32]) -> Row:
         source_channels=cells["source_channels"],
         seconds=cells["seconds"],
         features=frames,
+        decoder=str(cells.get("decoder", "")),  # sidecars of older versions have none
     )
 
 

@@ -1,39 +1,69 @@
 """Feature tables on disk: append-only Parquet shards, addressed by what was heard and how.
 
 A store is a folder with one table per encoder card; a table is a folder with its card, shards and
-a list of failures. A row's key is the SHA-256 of the file's bytes plus the stretch heard; together
-with the digest of the card it fixes the features, whatever the file is called or wherever it lies.
+quarantine. A row's key is the SHA-256 of the file's bytes plus the stretch heard; together with
+the digest of the card it fixes the features, whatever the file is called or wherever it lies.
 What a track is now, embedded or quarantined, is what was written of its place last.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from segue.card import EncoderCard
-from segue.errors import ModelError, StoreError
-from segue.files import write_atomically
-from segue.store.quarantine import note_failure, standing_failures
+from segue.errors import StoreError
+from segue.files import Location, exists, remove_partial, write_atomically
+from segue.files import folder as location
+from segue.store.cards import CARD, read_card, table_folders, write_card
+from segue.store.compaction import compact_shards, shards
+from segue.store.finding import find_rows
+from segue.store.fingerprint import failure_digests, row_digests, together
+from segue.store.index import Index
+from segue.store.locking import Say, writer_lock
+from segue.store.naming import folder_name, next_name
+from segue.store.quarantine import (
+    FAILURES,
+    merge_failures,
+    noted_failures,
+    standing_failures,
+    write_failures,
+)
 from segue.store.rows import Contents, Failure, FileFacts, Place, Row, Stored
+from segue.store.shards import (
+    FACTS,
+    ShardGoneError,
+    features_of,
+    read,
+    read_part,
+    read_whole,
+    stored_row,
+    stored_rows,
+    to_arrow,
+    to_parquet,
+    to_row,
+)
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
-SHARD_ROWS = 256
-CARD = "card.json"
+SHARD_ROWS = 8192
+SHARD_BYTES = 16 * 2**20  # of features, which wait in memory until a shard is full
+MANY_SHARDS = 32  # small ones, which are merged then
+STALE_SECONDS = 86400.0  # nobody writes a file for a day
+TRIES = 5  # of reading while another process merges shards
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -44,7 +74,7 @@ class FeatureTable:
 
     Attributes
     ----------
-    folder : Path
+    folder : Path or UPath
     card : EncoderCard
 
     Examples
@@ -56,24 +86,49 @@ class FeatureTable:
     (0, 120)
     """
 
-    folder: Path
+    folder: Location
     card: EncoderCard
-    pending: list[Row] = field(default_factory=list, repr=False)
+    pending: dict[int, Row] = field(default_factory=dict, repr=False)
+    failing: dict[int, Failure] = field(default_factory=dict, repr=False)
+    _latest_ns: int = field(default=0, repr=False)
 
     @classmethod
-    def open_or_create(cls, store: str | Path, card: EncoderCard) -> FeatureTable:
+    def open_or_create(cls, store: str | Location, card: EncoderCard) -> FeatureTable:
         """The table of a card in a store, made when absent.
 
         A table of the same encoder with other settings stays as it is: the new one goes beside it,
         and the fields that differ are logged.
+
+        Parameters
+        ----------
+        store : str, Path or UPath
+            A folder, or an address such as ``"s3://bucket/store"``, see
+            :func:`segue.files.folder`.
+        card : EncoderCard
+
+        Raises
+        ------
+        StoreError
+            It cannot be made, or what is there is not it.
+        UsageError
+            The address is none, or its driver is not installed.
+
+        Examples
+        --------
+        >>> from segue.encoders import encoder
+        >>> table = FeatureTable.open_or_create("memory://bucket/store", encoder("mfcc").card)
+        >>> str(table.folder.parent)
+        'memory://bucket/store'
         """
-        store = Path(store)
-        folder = store / f"{card.label}-{card.digest[:12]}"
-        if (folder / CARD).is_file():
-            return cls.open(folder)
-        for there in sorted(store.glob(f"*/{CARD}")):
+        store = location(store)
+        folder = store / folder_name(card.label, card.digest)
+        if exists(folder / CARD):
+            table = cls.open(folder)
+            table._clean(STALE_SECONDS)
+            return table
+        for there in table_folders(store):
             try:
-                other = cls.open(there.parent)
+                other = cls.open(there)
             except StoreError as error:  # another's damage is no reason not to begin this one
                 log.warning("a table beside the new one cannot be read: %s", error)
                 continue
@@ -81,20 +136,20 @@ class FeatureTable:
                 changes = "; ".join(other.card.differences(card))
                 log.info("%s is kept; a new table is made: %s", other.folder.name, changes)
         try:
-            (folder / "shards").mkdir(parents=True, exist_ok=True)
+            if isinstance(folder, Path):
+                (folder / "shards").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
                 wanted="a folder to write features to",
                 got=error.strerror or str(error),
                 fix="Choose another folder with -o",
-                source=folder,
+                source=str(folder),
             ) from error
-        facts = {"format": FORMAT, "card": card.to_json(), "digest": card.digest}
-        write_atomically(folder / CARD, json.dumps(facts, indent=1).encode())
+        write_card(folder, card)
         return cls(folder, card)
 
     @classmethod
-    def open(cls, folder: str | Path) -> FeatureTable:
+    def open(cls, folder: str | Location) -> FeatureTable:
         """An existing table.
 
         Raises
@@ -102,29 +157,46 @@ class FeatureTable:
         StoreError
             When it is no table, or its card does not match its digest.
         """
-        folder = Path(folder)
-        try:
-            facts = json.loads((folder / CARD).read_text(encoding="utf-8"))
-            card = EncoderCard.from_json(facts["card"])
-            version, digest = facts["format"], facts["digest"]
-        except (OSError, ValueError, KeyError, TypeError, ModelError) as error:
-            raise StoreError(
-                wanted="a feature table (a folder with card.json)",
-                got=f"{type(error).__name__}: {error}",
-                fix="Name a folder that `segue embed -o` wrote",
-                source=folder,
-            ) from error
-        if version != FORMAT or digest != card.digest:
-            raise StoreError(
-                wanted=f"format {FORMAT} and a card of digest {digest}",
-                got=f"format {version} and a card of digest {card.digest}",
-                fix="The card was changed by hand or by another version: embed into a new folder",
-                source=folder,
-            )
-        return cls(folder, card)
+        folder = location(folder)
+        return cls(folder, read_card(folder))
+
+    @contextmanager
+    def lock(self, say: Say | None = None, *, wait: float | None = None) -> Iterator[None]:
+        """Be the only process that writes to this table, until the block ends.
+
+        The system lets go of the lock when the process ends, also by ``kill -9``. What killed
+        writers left half-written is removed, and many small shards are merged. A table behind a
+        URL has no lock, and needs none: each flush writes files of unique names there, and
+        nothing is merged or removed but by :meth:`compact`, when asked to.
+
+        Parameters
+        ----------
+        say : callable, optional
+            Told once, in a sentence, when another process has it.
+        wait : float, optional
+            Seconds to wait for it; by default as long as it takes.
+
+        Raises
+        ------
+        StoreError
+            Another process still had it after ``wait`` seconds, or there can be no lock here.
+        """
+        if not isinstance(self.folder, Path):
+            yield
+            return
+        with writer_lock(self.folder, say, wait=wait):
+            self._clean(0.0)
+            compact_shards(self.folder, self.card, full=self._full, least=MANY_SHARDS)
+            yield
 
     def append(self, row: Row) -> None:
-        """Add a row; every ``SHARD_ROWS`` rows are written as one shard."""
+        """Add a row; whole shards are written, what is left waits for :meth:`flush`.
+
+        Raises
+        ------
+        StoreError
+            The features are not finite or of another size; the disk is full.
+        """
         if row.features.shape != (self.card.dim,) or not np.isfinite(row.features).all():
             raise StoreError(
                 wanted=f"{self.card.dim} finite features",
@@ -133,70 +205,94 @@ class FeatureTable:
                 fix="Report this as a bug of the encoder",
                 source=row.facts.path,
             )
-        self.pending.append(row)
-        if len(self.pending) >= SHARD_ROWS:
+        self.pending[self._now()] = row
+        if len(self.pending) >= self._full:
+            self.flush()
+
+    def fail(self, failure: Failure) -> None:
+        """Add a failure to the quarantine; it waits for :meth:`flush`, as rows do."""
+        self.failing[self._now()] = failure
+        if len(self.failing) >= SHARD_ROWS:
             self.flush()
 
     def flush(self) -> None:
-        """Write pending rows as one shard. On failure they stay pending."""
-        if not self.pending:
-            return
-        content = io.BytesIO()
-        pq.write_table(_to_arrow(self.pending, self.card), content)
-        body = content.getvalue()
-        # after the highest there is, not the count: a shard may have been removed by hand
-        number = max((int(path.name.split("-")[0]) for path in self._shards()), default=-1) + 1
-        name = f"{number:06d}-{hashlib.sha256(body).hexdigest()[:12]}.parquet"
-        write_atomically(self.folder / "shards" / name, body)
-        self.pending.clear()
+        """Write pending rows as one shard, and pending failures beside it, each whole or not.
 
-    def fail(self, failure: Failure) -> None:
-        """Add a failure to the quarantine list, at once."""
-        note_failure(self.folder, failure)
+        Raises
+        ------
+        StoreError
+            The disk is full, or the like. What was not written stays pending.
+        """
+        if self.pending:
+            rows = to_arrow(list(self.pending.values()), list(self.pending))
+            name = next_name(path.name for path in shards(self.folder))
+            path = self.folder / "shards" / f"{name}.parquet"
+            write_atomically(path, to_parquet(rows, self.card.digest))
+            self.pending.clear()
+        if self.failing:
+            noted = [(failure, written_ns) for written_ns, failure in self.failing.items()]
+            write_failures(self.folder, noted)
+            self.failing.clear()
 
-    def _shards(self) -> list[Path]:
-        return sorted((self.folder / "shards").glob("*-*.parquet"))
+    def compact(self, *, alone: bool = False) -> int:
+        """Merge small shards into large ones; how many were merged.
 
-    def _read(self, path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-        try:
-            return pq.read_table(path, columns=columns, partitioning=None)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise StoreError(
-                wanted="a whole shard",
-                got=str(error).splitlines()[0],
-                fix="Remove this shard and embed again: only its rows are made anew",
-                source=path,
-            ) from error
+        It takes the lock, and taking the lock merges too where there are many.
+
+        Parameters
+        ----------
+        alone : bool
+            Of a table behind a URL, which has no lock: no other process merges it now. Without
+            that word it is left as it is.
+
+        Raises
+        ------
+        StoreError
+            A shard cannot be read, or the merged one cannot be written; no row is lost.
+        """
+        if not isinstance(self.folder, Path) and not alone:
+            return 0
+        with writer_lock(self.folder) if isinstance(self.folder, Path) else nullcontext():
+            merge_failures(self.folder)
+            return compact_shards(self.folder, self.card, full=self._full)
 
     def contents(self) -> Contents:
         """Every place's latest row and failure, without reading features."""
-        names = list(FileFacts.__dataclass_fields__)
-        rows: dict[Place, Stored] = {}
-        for path in self._shards():
-            for number, cells in enumerate(
-                self._read(path, [*names, "key", "written_ns"]).to_pylist()
-            ):
-                facts = FileFacts(**{name: cells[name] for name in names})
-                stored = Stored(facts, cells["key"], cells["written_ns"], path, number)
-                earlier = rows.pop(facts.place, stored)
-                rows[facts.place] = max(earlier, stored, key=lambda one: one.written_ns)
-        return Contents(rows, standing_failures(self.folder, rows))
+        return self._steadily(self._contents)
+
+    def index(self) -> Index:
+        """What :meth:`contents` tells, in columns: to resume over millions of tracks."""
+        index = self._steadily(self._index)
+        self._latest_ns = max(self._latest_ns, index.latest_ns)
+        return index
+
+    def fingerprint(self) -> str:
+        """SHA-256 over all that the table holds, but for times of writing and the cut of shards.
+
+        Two tables of equal rows and failures have one fingerprint, whichever engine wrote them,
+        in whichever order, interrupted or not.
+        """
+        return self._steadily(self._fingerprint)
 
     def features(self, rows: Sequence[Stored]) -> NDArray[np.float32]:
         """X (len(rows), dim) of stored rows, each shard read once."""
-        X = np.empty((len(rows), self.card.dim), np.float32)
-        by_shard: dict[Path, list[int]] = defaultdict(list)
-        for position, stored in enumerate(rows):
-            by_shard[stored.shard].append(position)
-        for path, positions in by_shard.items():
-            values = _features(self._read(path, ["features"]), self.card.dim)
-            X[positions] = values[[rows[position].row for position in positions]]
-        return X
+        try:
+            return self._features(rows)
+        except ShardGoneError as gone:
+            return self._features(self._again(rows, gone))
 
     def rows_of(self, rows: Sequence[Stored]) -> list[Row]:
-        """Stored rows as they were appended, for files that were moved or copied."""
-        shards = {path: self._read(path) for path in {stored.shard for stored in rows}}
-        return [_to_row(shards[one.shard].slice(one.row, 1), self.card.dim) for one in rows]
+        """Stored rows as they were appended, for files that were moved or copied.
+
+        Raises
+        ------
+        StoreError
+            What lies there is of another key.
+        """
+        try:
+            return self._rows_of(rows)
+        except ShardGoneError as gone:
+            return self._rows_of(self._again(rows, gone))
 
     def read(self) -> tuple[list[FileFacts], NDArray[np.float32]]:
         """Facts and features X (tracks, dim) of all places that are not quarantined."""
@@ -215,66 +311,103 @@ class FeatureTable:
         X[found] = self.features([stored for stored in chosen if stored is not None])
         return X, found
 
+    @property
+    def _full(self) -> int:
+        """Rows of a full shard."""
+        return max(1, min(SHARD_ROWS, SHARD_BYTES // (4 * self.card.dim)))
 
-def find_rows(contents: Contents, tracks: Sequence[FileFacts]) -> list[Stored | None]:
-    """The stored row of each track, by its place; by its id where there is no file."""
-    by_id: dict[str, list[Stored]] = defaultdict(list)
-    for stored in contents.usable():
-        by_id[stored.facts.id].append(stored)
-    return [_choose(facts, contents, by_id) for facts in tracks]
+    def _now(self) -> int:
+        """The time in nanoseconds, later than anything known to be written to this table.
 
+        A clock that was put back must not make what is written now older than what is there.
+        """
+        self._latest_ns = max(time.time_ns(), self._latest_ns + 1)
+        return self._latest_ns
 
-def _choose(
-    facts: FileFacts, contents: Contents, by_id: Mapping[str, Sequence[Stored]]
-) -> Stored | None:
-    if facts.place in contents.failures:
-        return None
-    stored = contents.rows.get(facts.place)
-    if stored is not None:
-        unchanged = not facts.exists or stored.facts.same_file(facts)
-        return stored if unchanged else None
-    named = by_id.get(facts.id, ())
-    return named[0] if len(named) == 1 and not facts.exists else None
+    def _clean(self, older: float) -> None:
+        for folder in (self.folder, self.folder / "shards", self.folder / FAILURES):
+            remove_partial(folder, older=older)
 
+    def _steadily(self, reading: Callable[[], T]) -> T:
+        """Read, once more where a shard that was listed has been merged into another since."""
+        for _ in range(TRIES - 1):
+            try:
+                return reading()
+            except ShardGoneError:
+                continue
+        return reading()
 
-def _to_arrow(rows: Sequence[Row], card: EncoderCard) -> pa.Table:
-    columns = {
-        name: pa.array([getattr(row.facts, name) for row in rows], kind)
-        for name, kind in (
-            ("id", pa.string()),
-            ("path", pa.string()),
-            ("line", pa.int64()),
-            ("bytes", pa.int64()),
-            ("mtime_ns", pa.int64()),
-            ("start", pa.float64()),
-            ("duration", pa.float64()),
+    def _contents(self) -> Contents:
+        noted = noted_failures(self.folder)
+        rows: dict[Place, Stored] = {}
+        for path in shards(self.folder):
+            for stored in stored_rows(path):
+                earlier = rows.get(stored.facts.place, stored)
+                rows[stored.facts.place] = max(earlier, stored, key=lambda one: one.written_ns)
+        ordered = dict(sorted(rows.items(), key=lambda item: item[1].written_ns))
+        return Contents(ordered, standing_failures(noted, ordered))
+
+    def _index(self) -> Index:
+        noted, paths = noted_failures(self.folder), shards(self.folder)
+
+        @lru_cache(maxsize=16)  # files that were moved together were often written together
+        def cells(part: int) -> pa.Table:
+            return read(paths[part], [*FACTS, "key", "written_ns"])
+
+        def fetch(part: int, row: int) -> Stored:
+            return stored_row(cells(part).slice(row, 1).to_pylist()[0], paths[part], row)
+
+        return Index(map(read_part, paths), noted, fetch)
+
+    def _fingerprint(self) -> str:
+        paths, index = shards(self.folder), self._index()
+        digests = (
+            row_digests(read_whole(path).take(pa.array(rows)), self.card.dim)
+            for path, rows in zip(paths, index.rows_by_part(len(paths)), strict=True)
         )
-    }
-    columns["key"] = pa.array([row.key for row in rows], pa.string())
-    now = time.time_ns()
-    columns["written_ns"] = pa.array(range(now, now + len(rows)), pa.int64())
-    columns["source_rate"] = pa.array([row.source_rate for row in rows], pa.int32())
-    columns["source_channels"] = pa.array([row.source_channels for row in rows], pa.int32())
-    columns["seconds"] = pa.array([row.seconds for row in rows], pa.float64())
-    values = pa.array(np.concatenate([row.features for row in rows]).astype(np.float32))
-    columns["features"] = pa.FixedSizeListArray.from_arrays(values, card.dim)
-    return pa.table(columns).replace_schema_metadata({"segue.card": card.digest})
+        return together(self.card.digest, digests, failure_digests(index.failures))
+
+    def _features(self, rows: Sequence[Stored]) -> NDArray[np.float32]:
+        X = np.empty((len(rows), self.card.dim), np.float32)
+        for path, positions in _by_shard(rows).items():
+            values = features_of(read(path, ["features"]), self.card.dim)
+            X[positions] = values[[rows[position].row for position in positions]]
+        return X
+
+    def _rows_of(self, rows: Sequence[Stored]) -> list[Row]:
+        found: dict[int, Row] = {}
+        for path, positions in _by_shard(rows).items():
+            shard = read(path)
+            for position in positions:
+                stored = rows[position]
+                row = to_row(shard.slice(stored.row, 1), self.card.dim)
+                if row.key != stored.key:
+                    raise StoreError(
+                        wanted=f"the row of {stored.key}",
+                        got=f"one of {row.key}",
+                        fix="The shard was changed since it was read: run the same command again",
+                        source=str(path),
+                    )
+                found[position] = row
+        return [found[position] for position in range(len(rows))]
+
+    def _again(self, rows: Sequence[Stored], gone: ShardGoneError) -> list[Stored]:
+        """Where rows are now whose shard was merged into another since they were found."""
+        there = self.contents().rows
+        moved = [there.get(stored.facts.place) for stored in rows]
+        found = [
+            new
+            for new, old in zip(moved, rows, strict=True)
+            if new is not None and new.written_ns == old.written_ns
+        ]
+        if len(found) < len(rows):
+            raise gone
+        return found
 
 
-def _features(shard: pa.Table, dim: int) -> NDArray[np.float32]:
-    flat = shard["features"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    features: NDArray[np.float32] = flat.reshape(-1, dim).astype(np.float32, copy=False)
-    return features
-
-
-def _to_row(one: pa.Table, dim: int) -> Row:
-    cells = one.drop_columns(["features"]).to_pylist()[0]
-    names = FileFacts.__dataclass_fields__
-    return Row(
-        facts=FileFacts(**{name: cells[name] for name in names}),
-        key=cells["key"],
-        source_rate=cells["source_rate"],
-        source_channels=cells["source_channels"],
-        seconds=cells["seconds"],
-        features=_features(one, dim)[0],
-    )
+def _by_shard(rows: Sequence[Stored]) -> dict[Location, list[int]]:
+    """Positions of the rows of each shard, so that each is read once."""
+    positions: dict[Location, list[int]] = defaultdict(list)
+    for position, stored in enumerate(rows):
+        positions[stored.shard].append(position)
+    return positions
