@@ -140,9 +140,10 @@ def test_a_rate_no_audio_has(tmp_path: Path, songs: Songs, rate: int) -> None:
 # Each container that declares a length, and by how much of the file it is cut.
 DECLARES = [
     "pcm16.wav", "pcm24.wav", "float.wav", "u8.wav", "mulaw.wav", "extensible.wav", "big.rf64",
-    "wave.w64", "a.aiff", "a.au", "a.flac", "a.mp3", "a.wma", "a.webm", "aac.mkv", "mp3.mka",
+    "wave.w64", "a.aiff", "a.au", "a.caf", "a.flac", "a.mp3", "a.wma", "a.webm", "aac.mkv",
+    "mp3.mka",
 ]  # fmt: skip
-DECLARES_NOT = ["a.aac", "video.ts", "video.avi", "a.caf"]
+DECLARES_NOT = ["a.aac", "video.ts", "video.avi"]
 
 
 @pytest.mark.parametrize("name", DECLARES)
@@ -157,6 +158,32 @@ def test_truncation_is_noticed_where_a_length_is_declared(
     # what comes before the cut is not affected by it
     wanted = load(songs(name), start=0.5, duration=1.0).samples
     np.testing.assert_allclose(load(path, start=0.5, duration=1.0).samples, wanted, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "subtype"),
+    [("CAF", "ALAC_16"), ("SVX", "PCM_S8"), ("SVX", "PCM_16"), ("VOC", "PCM_16"),
+     ("VOC", "PCM_U8"), ("NIST", "PCM_16"), ("NIST", "PCM_24")],
+)  # fmt: skip
+def test_truncation_of_rare_formats_is_noticed(tmp_path: Path, kind: str, subtype: str) -> None:
+    """libsndfile takes what is left of them for the whole, or leaves them to FFmpeg, which does."""
+    whole = tmp_path / "whole"
+    soundfile.write(whole, music(channels=1), RATE, format=kind, subtype=subtype)
+    seconds = load(whole).seconds
+    assert 3.8 < seconds < 4.1  # VOC rounds rates
+    cut = _cut(whole, tmp_path / "cut", 0.7)
+    _refused(cut, TruncatedAudioError, f"wanted {seconds:.2f} s as its header declares, got")
+
+
+@pytest.mark.parametrize(("codec", "container"), [("tta", "tta"), ("wavpack", "wv")])
+def test_truncation_of_counted_samples_is_noticed(
+    tmp_path: Path, codec: str, container: str
+) -> None:
+    whole = encode(tmp_path / "whole", music(), RATE, codec, container)
+    assert load(whole).seconds == pytest.approx(4.0, abs=0.01)
+    cut = _cut(whole, tmp_path / "cut", 0.7)
+    with pytest.raises(AudioError, match=r"wanted 4\.00 s as its header declares|damage at 2\.5"):
+        load(cut)
 
 
 def test_truncated_wav_with_an_odd_chunk_before_its_data(tmp_path: Path, songs: Songs) -> None:
@@ -242,6 +269,26 @@ def test_damage_in_the_middle(tmp_path: Path, songs: Songs, name: str) -> None:
     with pytest.raises(AudioError, match=r"decoding fails|damage at [12]\.\d\d s"):
         load(path)
     assert load(path, duration=1.0).seconds == 1.0
+
+
+@pytest.mark.parametrize("suffix", [".au", ".snd", ".vox", ".gsm", ".g722", ".ul", ".sw"])
+def test_a_damaged_header_is_not_taken_for_raw_samples(
+    tmp_path: Path, songs: Songs, suffix: str
+) -> None:
+    """Where the content is none that they know, libsndfile and FFmpeg go by the name."""
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(songs("a.caf").read_bytes()[:5] + songs("a.au").read_bytes()[100:50_000])
+    _refused(path, UnreadableAudioError, "no decoder recognises its content")
+
+
+def test_a_packet_that_libsndfile_leaves_out_is_noticed(tmp_path: Path) -> None:
+    """It reads fewer samples than were asked for, and then goes on with the next packet."""
+    path = tmp_path / "a.caf"
+    soundfile.write(path, music(channels=1), RATE, subtype="ALAC_16")
+    content = bytearray(path.read_bytes())
+    content[content.index(b"pakt") + 40] = 0xFF  # the size of a packet
+    path.write_bytes(content)
+    _refused(path, TruncatedAudioError, r"wanted 3\.99 s as its header declares, got 3\.53 s")
 
 
 @pytest.mark.parametrize("name", ALL_FORMATS)

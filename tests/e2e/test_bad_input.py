@@ -149,7 +149,7 @@ def test_eight_channels_are_mixed(
     soundfile.write(album / "eight.wav", parts, 22050, subtype="FLOAT")
     soundfile.write(album / "mono.wav", mono, 22050, subtype="FLOAT")
     with caplog.at_level("INFO", logger="segue"):
-        result = run("-v", "embed", album, "-o", tmp_path / "store", "--workers", "1")
+        result = run("-v", "embed", album, "-o", tmp_path / "store", "--workers", "0")
     assert result.exit_code == 0, result.stderr
     assert "eight.wav: 8 channels mixed to mono" in caplog.text
     found, X = choose_table(tmp_path / "store").read()
@@ -168,7 +168,7 @@ def test_low_and_high_rates_are_resampled_and_logged(
 ) -> None:
     soundfile.write(album / "odd.wav", clip(7, 1.0, rate), rate)
     with caplog.at_level("INFO", logger="segue"):
-        result = run("-v", "embed", album, "-o", tmp_path / "store", "--workers", "1")
+        result = run("-v", "embed", album, "-o", tmp_path / "store", "--workers", "0")
     assert result.exit_code == 0, result.stderr
     assert f"odd.wav: resampled {rate} Hz -> 12000 Hz" in caplog.text
     assert not [record for record in caplog.records if record.levelname == "WARNING"]

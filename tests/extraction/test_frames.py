@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -13,15 +12,14 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from troubled import TroubledFrames
 
-from segue.audio import load
+from segue.audio import load, stream
 from segue.audio.frontends import FrontEnd, preset
 from segue.datasets import Manifest, from_folder
 from segue.encoders import encoder
 from segue.errors import AudioError, UsageError
 from segue.extraction import extract_frames, file_facts, frame_recipe, frames_of
-from segue.extraction import frames as subject
-from segue.extraction import pool as pools
 from segue.extraction import worker as workers
 from segue.store import FrameTable
 
@@ -173,8 +171,10 @@ def test_changed_files_are_made_anew_and_moved_ones_known(
     assert (done.computed, done.reused) == (1, 7)
     (music / "calm/1.wav").rename(music / "calm/renamed.wav")
     heard: list[Path] = []
-    monkeypatch.setattr(workers, "load", lambda path, **k: heard.append(path) or load(path, **k))
-    done = extract_frames(manifest_of(music), table, RECIPE, workers=1)
+    monkeypatch.setattr(
+        workers, "stream", lambda path, **k: heard.append(path) or stream(path, **k)
+    )
+    done = extract_frames(manifest_of(music), table, RECIPE, workers=0)
     assert (done.computed, done.reused, heard) == (0, 8, [])
     for track, frames in zip(
         manifest_of(music).tracks(), all_frames(table, manifest_of(music)), strict=True
@@ -182,20 +182,12 @@ def test_changed_files_are_made_anew_and_moved_ones_known(
         np.testing.assert_array_equal(frames, front_end_alone(track.path))
 
 
-def test_a_decoder_that_kills_its_process_costs_one_file(
-    music: Path, table: FrameTable, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copy(music / "wild/7.wav", music / "wild/killer.wav")
-    monkeypatch.setattr(pools, "_work", _deadly)
-    done = extract_frames(manifest_of(music), table, RECIPE, workers=2)
+def test_a_decoder_that_kills_its_process_costs_one_file(music: Path, table: FrameTable) -> None:
+    shutil.copy(music / "wild/7.wav", music / "wild/killed.wav")
+    recipe = TroubledFrames(name="hamel2013")
+    done = extract_frames(manifest_of(music), table, recipe, workers=2)
     assert (done.computed, done.quarantined) == (8, 1)
-    assert (done.failures[0].facts.id, done.failures[0].stage) == ("wild/killer.wav", "crash")
-
-
-def _deadly(tasks: list[workers.Task]) -> list[workers.Outcome]:
-    if any(task.track.path.name == "killer.wav" for task in tasks):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return subject.process_frames(tasks, pools._encoder)
+    assert (done.failures[0].facts.id, done.failures[0].stage) == ("wild/killed.wav", "crash")
 
 
 STOPPED = """
@@ -231,7 +223,8 @@ def test_a_run_that_was_stopped_resumes_to_the_same_table(
         text=True,
     )
     assert process.stdout is not None
-    process.stdout.readline()  # the first batch is done
+    while int(process.stdout.readline()) < 4:  # until a shard is written
+        pass
     process.send_signal(how)
     process.communicate(timeout=60)
     assert process.returncode != 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 # what music is kept in; FFmpeg decodes some hundred more
 CODECS = (
     *("aac", "ac3", "alac", "amrnb", "ape", "atrac3", "cook", "dca", "eac3", "flac", "mp2", "mp3"),

@@ -108,9 +108,10 @@ def load(
         middle.
     TruncatedAudioError
         The file ends within the excerpt, before the length its container declares. An mp3
-        without a Xing or VBRI header, raw AAC and an MPEG transport stream declare none: cut
-        short, they give what is there. So does Ogg, whose missing end page is logged as a
-        warning. Matroska and ASF count only where they declare the audio stream's own length.
+        without a Xing or VBRI header, raw AAC and AC-3, AVI and MPEG transport streams declare
+        none that can be relied on: cut short, they give what is there. So does Ogg, whose missing
+        end page is logged as a warning. Matroska and ASF count only where they declare the audio
+        stream's own length.
     InvalidSamplesError
         No samples, NaN or infinite ones, or `start` beyond the end.
 

@@ -33,7 +33,7 @@ def soundfile_knows(head: bytes) -> bool:
     if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
         return head[8:12] == b"WAVE"
     if head[:4] == b"FORM":
-        return head[8:12] in (b"AIFF", b"AIFC", b"8SVX")
+        return head[8:12] in (b"AIFF", b"AIFC", b"8SVX", b"16SV")
     return head.startswith(_SOUNDFILE_MAGIC) or head.startswith(_W64_RIFF)
 
 
@@ -43,8 +43,8 @@ def declared_data(file: BinaryIO) -> tuple[int, int] | None:
     Returns
     -------
     (int, int) or None
-        Offset and size in bytes for WAV, RF64, Wave64, AIFF and AU; None for other formats, and
-        where the header leaves the size open.
+        Offset and size in bytes for WAV, RF64, Wave64, AIFF, SVX, AU, CAF, VOC and NIST; None for
+        other formats, and where the header leaves the size open.
     """
     file.seek(0)
     head = file.read(HEAD_BYTES)
@@ -55,12 +55,18 @@ def declared_data(file: BinaryIO) -> tuple[int, int] | None:
         # layout of the ds64 chunk, always the first: RIFF size, data size, sample count
         return (found[0], struct.unpack_from("<Q", head, 28)[0]) if found else None
     if head[:4] == b"FORM":
-        return _find_chunk(file, b"SSND", ">")
+        return _find_chunk(file, b"SSND" if head[8:11] == b"AIF" else b"BODY", ">")
     if head[:4] == b".snd":
         offset, size = struct.unpack_from(">II", head, 4)
         return (offset, size) if size < _PLACEHOLDER else None
     if head.startswith(_W64_RIFF):
         return _find_w64_data(file)
+    if head[:4] == b"caff":
+        return _find_caf_data(file)
+    if head.startswith(b"Creative Voice"):
+        return _find_voc_data(file)
+    if head.startswith(b"NIST_1A"):
+        return _nist_data(file)
     return None
 
 
@@ -90,6 +96,50 @@ def _find_w64_data(file: BinaryIO) -> tuple[int, int] | None:
             return position + 24, size - 24
         position += max(24, size + -size % 8)
     return None
+
+
+def _find_caf_data(file: BinaryIO) -> tuple[int, int] | None:
+    end = file.seek(0, os.SEEK_END)
+    position = 8
+    while position + 12 <= end:
+        file.seek(position)
+        header = file.read(12)
+        size = struct.unpack(">q", header[4:])[0]
+        if header[:4] == b"data":
+            return (position + 12, size) if size >= 0 else None  # -1: to the end of the file
+        position += 12 + max(0, size)
+    return None
+
+
+def _find_voc_data(file: BinaryIO) -> tuple[int, int] | None:
+    """From the first block of samples to the end of the last; text and repeats may lie between."""
+    end = file.seek(0, os.SEEK_END)
+    file.seek(20)
+    begin = stop = None
+    position = int.from_bytes(file.read(2), "little")
+    while position + 4 <= end:
+        file.seek(position)
+        kind, *size = file.read(4)
+        if kind == 0:
+            break
+        position += 4
+        if kind in (1, 2, 9):  # samples, more of them, samples with a long header
+            begin = position if begin is None else begin
+            stop = position + int.from_bytes(bytes(size), "little")
+        position += int.from_bytes(bytes(size), "little")
+    return None if begin is None or stop is None else (begin, stop - begin)
+
+
+def _nist_data(file: BinaryIO) -> tuple[int, int] | None:
+    file.seek(0)
+    lines = file.read(1024).decode("latin-1").split("\n")
+    fields = {words[0]: words[2] for line in lines if len(words := line.split()) == 3}
+    try:
+        begin = int(lines[1])
+        size = int(fields["sample_count"]) * int(fields["sample_n_bytes"])
+        return begin, size * int(fields.get("channel_count", "1"))
+    except (ValueError, KeyError, IndexError):
+        return None
 
 
 def declared_mp3_seconds(file: BinaryIO) -> float | None:

@@ -15,7 +15,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from numpy.typing import NDArray
 
-from segue.audio.headers import declared_asf_seconds, declared_mp3_seconds
+from segue.audio.headers import declared_asf_seconds, declared_data, declared_mp3_seconds
 from segue.audio.reader import DecodingStoppedError, NotRecognisedError
 from segue.audio.samples import AudioInfo
 from segue.errors import UnreadableAudioError
@@ -28,6 +28,16 @@ _PREROLL_SECONDS = 0.5
 # Every frame of these decodes to equally many samples, so one can tell which frame a timestamp
 # means even where the container rounds it (Matroska: to a millisecond).
 _EQUAL_FRAMES = frozenset({"aac", "ac3", "eac3", "mp2", "mp3", "opus"})
+# Containers whose header counts the samples; for others FFmpeg's length may be a guess.
+_COUNTED = frozenset({"tta", "wv"})
+_PCM_CONTAINERS = frozenset({"aiff", "au", "caf", "iff", "nistsphere", "voc", "w64", "wav"})
+# Raw samples, which FFmpeg takes any content for if the name ends in .ul, .sw, .gsm and the like.
+_RAW = """
+    adp alaw aptx aptx_hd codec2raw dfpwm f32be f32le f64be f64le g722 g726 g726le gsm ilbc loas
+    mulaw s16be s16le s24be s24le s32be s32le s8 sbc sln u16be u16le u24be u24le u32be u32le u8
+    vidc
+"""
+_BY_NAME_ALONE = frozenset(_RAW.split())
 _SCALE = {"uint8": 1 / 128, "int16": 1 / 32768, "int32": 1 / 2147483648}
 
 
@@ -75,6 +85,10 @@ class PyavReader:
             )
         except (av.error.FFmpegError, ValueError) as error:
             raise NotRecognisedError(_reason(error)) from error
+        if self._container.format.name in _BY_NAME_ALONE:
+            name = self._container.format.name
+            self._container.close()
+            raise NotRecognisedError(f"{name} by its name alone")
         if not self._container.streams.audio:
             kinds = ", ".join(s.type for s in self._container.streams) or "nothing"
             container = self._container.format.long_name
@@ -181,13 +195,29 @@ class PyavReader:
                 return None  # it holds for the file, where the video may outlast the audio
             with Path(self._path).open("rb") as file:
                 return read_header(file)
-        if "mp4" in name and stream.duration is not None and stream.time_base is not None:
+        if (
+            ("mp4" in name or name in _COUNTED)
+            and stream.duration is not None
+            and stream.time_base is not None
+        ):
             return float(stream.duration * stream.time_base)
         if "matroska" in name and "DURATION" in stream.metadata:
             return _clock_seconds(stream.metadata["DURATION"])
         if "matroska" in name and self._container.duration and len(self._container.streams) == 1:
             return self._container.duration / 1e6
-        return None
+        return self._seconds_before_cut() if name in _PCM_CONTAINERS else None
+
+    def _seconds_before_cut(self) -> float | None:
+        """Length of a file of libsndfile's formats that is cut: it then refuses some of them."""
+        path, length = Path(self._path), self._container.duration
+        with path.open("rb") as file:
+            data = declared_data(file)
+        there = 0 if data is None else path.stat().st_size - data[0]
+        if data is None or not length or not 0 < there < data[1]:
+            return None
+        if self._stream.codec_context.name == "alac":  # a table counts its packets, all of them
+            return length / 1e6
+        return length / 1e6 * data[1] / there  # FFmpeg counted what the file holds
 
     def close(self) -> None:
         """Close the file."""

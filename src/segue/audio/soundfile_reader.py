@@ -24,6 +24,13 @@ BLOCK_FRAMES = 65536
 _VORBIS_PREROLL_SECONDS = 0.5
 
 
+# Where the content is not what its first bytes say, libsndfile goes by the name: anything in .au or
+# .gsm is then raw samples to it.
+_TOLD_BY_CONTENT = frozenset(
+    {"AIFF", "AU", "CAF", "FLAC", "NIST", "OGG", "RF64", "SVX", "VOC", "W64", "WAV", "WAVEX"}
+)
+
+
 class SoundfileReader:
     """One file open in libsndfile (see `segue.audio.reader.Reader`)."""
 
@@ -38,6 +45,8 @@ class SoundfileReader:
             size = file.seek(0, os.SEEK_END)
             if self._file.format == "OGG":
                 self._ogg = ogg_end(file)
+        if self._file.format not in _TOLD_BY_CONTENT:
+            self._give_up(f"{self._file.format} by its name alone")
         if self._ogg is not None and self._ogg.chained:
             self._give_up("several Ogg streams in one file")
         if self._frames > 1 << 60:  # written to a pipe; libsndfile then loses the last block
@@ -67,10 +76,12 @@ class SoundfileReader:
         buffer = self._buffer()
         self._seek(first, buffer)
         while self.position < last:
-            block = self._read(buffer[: last - self.position])
-            if not len(block):
-                break
-            yield block
+            wanted = min(len(buffer), last - self.position)
+            block = self._read(buffer[:wanted])
+            if len(block):
+                yield block
+            if len(block) < wanted:
+                break  # the end; or damage, after which libsndfile would go on as if nothing lacked
             buffer = self._buffer() if self.info.channels == 1 else buffer
         if self._ogg and not self._ogg.complete and self.position == self._frames:
             LOG.warning(

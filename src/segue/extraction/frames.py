@@ -8,13 +8,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from segue.audio.frontends import PRESETS, FrontEnd, preset
 from segue.card import ExcerptSpec, FrontEndSpec
 from segue.datasets import Manifest, Track
 from segue.encoders import Encoder, encoder
-from segue.encoders.protocol import Vectors, checked_device
+from segue.encoders.protocol import Samples, Vectors, checked_device
 from segue.encoders.registry import is_registered
 from segue.errors import InvalidSamplesError, UsageError
 from segue.extraction.run import FillReport, Progress, fill
@@ -22,10 +20,12 @@ from segue.extraction.worker import (
     Heard,
     Outcome,
     Task,
+    chunk_size,
     chunk_vectors,
     content_hash,
     failure_of,
     file_facts,
+    noise,
     opening,
     row_of,
 )
@@ -51,6 +51,10 @@ class FrameMaker(ABC):
             It cannot be decoded, is silent or too short.
         """
 
+    @abstractmethod
+    def warm(self) -> None:
+        """Take once the memory that an ordinary track takes."""
+
 
 class FrontEndFrames(FrameMaker):
     """Frames of a front end over the start of a track.
@@ -65,6 +69,8 @@ class FrontEndFrames(FrameMaker):
     """
 
     def __init__(self, name: str, *, seconds: float | None = SECONDS, device: str = "cpu") -> None:
+        from segue.audio.frontends import FrontEnd, preset
+
         spec = preset(name)
         self.seconds = seconds
         self.device = device
@@ -75,10 +81,19 @@ class FrontEndFrames(FrameMaker):
     def hear(self, track: Track, facts: FileFacts, key: str) -> tuple[Heard, Vectors]:
         rate = self.front_end.spec.rate
         audio = opening(track, rate=rate, seconds=self.seconds, min_seconds=MIN_SECONDS)
+        return Heard.of(facts, key, audio), self._frames(audio.samples)
+
+    def warm(self) -> None:
+        size = round((self.seconds or SECONDS) * self.front_end.spec.rate)
+        self._frames(noise(size))
+
+    def _frames(self, samples: Samples) -> Vectors:
+        import torch
+
         with torch.inference_mode():
-            samples = torch.from_numpy(np.ascontiguousarray(audio.samples))[None].to(self.device)
-            frames = self.front_end(samples)[0].float().cpu().numpy()
-        return Heard(facts, key, audio, audio.seconds), np.ascontiguousarray(frames)
+            batch = torch.from_numpy(np.ascontiguousarray(samples))[None].to(self.device)
+            frames = self.front_end(batch)[0].float().cpu().numpy()
+        return np.ascontiguousarray(frames)
 
 
 class EncoderFrames(FrameMaker):
@@ -98,6 +113,9 @@ class EncoderFrames(FrameMaker):
 
     def hear(self, track: Track, facts: FileFacts, key: str) -> tuple[Heard, Vectors]:
         return chunk_vectors(track, facts, key, self.encoder)
+
+    def warm(self) -> None:
+        self.encoder.encode_chunks([noise(chunk_size(self.encoder.card))])
 
 
 def _changed(spec: FrontEndSpec) -> dict[str, str | int | float | None]:
@@ -123,6 +141,10 @@ class FrontEndRecipe:
         """Frames of some tracks; a bad one becomes a failure."""
         return process_frames(tasks, maker)
 
+    def warm(self, maker: FrameMaker) -> None:
+        """Take once the memory that an ordinary track takes."""
+        maker.warm()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VectorRecipe:
@@ -142,6 +164,10 @@ class VectorRecipe:
     def process(self, tasks: Sequence[Task], maker: FrameMaker) -> list[Outcome]:
         """Frames of some tracks; a bad one becomes a failure."""
         return process_frames(tasks, maker)
+
+    def warm(self, maker: FrameMaker) -> None:
+        """Take once the memory that an ordinary track takes."""
+        maker.warm()
 
 
 FrameRecipe = FrontEndRecipe | VectorRecipe
@@ -177,6 +203,8 @@ def frame_recipe(
     >>> frame_recipe("random-convnet", layers=[2]).build().kind.label
     'random-convnet@2'
     """
+    from segue.audio.frontends import PRESETS
+
     if seconds is not None and not seconds >= MIN_SECONDS:
         raise UsageError(
             wanted=f"at least {MIN_SECONDS:g} seconds to hear",

@@ -6,13 +6,19 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from functools import partial
+from itertools import chain, islice
+from typing import Protocol
 
-from segue.datasets import Manifest
+from segue.datasets import Manifest, Track
 from segue.encoders import Encoder
 from segue.errors import AudioError, UsageError
-from segue.extraction.pool import available_cpus, run_here, run_pool
+from segue.extraction.apart import run_apart
+from segue.extraction.limits import Limits
+from segue.extraction.pool import run_here, run_pool
+from segue.extraction.processes import available_cpus
 from segue.extraction.worker import (
     Built,
     Outcome,
@@ -22,22 +28,27 @@ from segue.extraction.worker import (
     content_hash,
     file_facts,
 )
-from segue.store import Contents, Failure, FeatureTable, FileFacts, Row, Stored, content_key
+from segue.store import Failure, FeatureTable, FileFacts, Index, Row, Stored, content_key
 
 log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 20.0
 TRACKS_PER_WORKER = 16  # below this, starting another process costs more than it saves
-MOVED_AT_ONCE = 256
+LOOKED_UP_AT_ONCE = 1024
 
 Progress = Callable[[int, int, int], None]
+Say = Callable[[str], None]
+Engine = Callable[[Iterable[Task]], Iterator[list[Outcome]]]
 
 
 class Table(Protocol):
     """What is filled: a table of features or of frames."""
 
-    def contents(self) -> Contents:
-        """Latest row and failure of every place."""
+    def index(self) -> Index:
+        """What is stored and what failed, to look tracks up in."""
+
+    def lock(self, say: Say | None = None) -> AbstractContextManager[None]:
+        """Held by the one process that writes."""
 
     def rows_of(self, rows: Sequence[Stored], /) -> list[Row]:
         """Stored rows as they were appended."""
@@ -75,8 +86,12 @@ class FillReport:
     seconds: float
 
     def by_stage(self) -> dict[str, int]:
-        """Quarantined tracks by stage."""
+        """Quarantined tracks by stage, the commonest first."""
         return dict(Counter(failure.stage for failure in self.failures).most_common())
+
+    def first_of(self, stage: str) -> Failure:
+        """The first track that was quarantined at a stage."""
+        return next(failure for failure in self.failures if failure.stage == stage)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,53 +106,6 @@ class EmbedReport(FillReport):
     table: FeatureTable
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is to do, and what earlier runs have settled.
-
-    Attributes
-    ----------
-    tasks : list of Task
-    finished : int
-    failures : list of Failure
-    by_key : mapping content key -> Stored
-    sizes : set of int
-        Of the files whose content is stored; only a file of such a size can be one of them.
-    """
-
-    tasks: list[Task]
-    finished: int
-    failures: list[Failure]
-    by_key: dict[str, Stored]
-    sizes: set[int]
-
-
-def plan(manifest: Manifest, table: Table, *, retry_failed: bool = False) -> Plan:
-    """Sort a manifest's tracks into finished, known to fail, and to do.
-
-    A track is finished when the latest written of its place is a row, and the file is unchanged. A
-    failure counts as settled under the same condition, unless ``retry_failed``.
-    """
-    contents = table.contents()
-    tasks, finished = [], 0
-    settled: list[Failure] = []
-    for track in manifest.tracks():
-        facts = file_facts(track)
-        failure = contents.failures.get(facts.place)
-        stored = contents.rows.get(facts.place)
-        if failure is not None:
-            if failure.facts.same_file(facts) and not retry_failed:
-                settled.append(replace(failure, facts=facts))
-            else:
-                tasks.append(Task(track))
-        elif stored is not None and stored.facts.same_file(facts):
-            finished += 1
-        else:
-            tasks.append(Task(track))
-    by_key = {stored.key: stored for stored in contents.rows.values()}
-    return Plan(tasks, finished, settled, by_key, {one.facts.bytes for one in by_key.values()})
-
-
 def extract(
     manifest: Manifest,
     table: FeatureTable,
@@ -145,30 +113,40 @@ def extract(
     *,
     encoder: Encoder | None = None,
     workers: int | None = None,
+    limits: Limits | None = None,
     retry_failed: bool = False,
     progress: Progress | None = None,
+    say: Say | None = None,
 ) -> EmbedReport:
-    """Embed a manifest's tracks into a table; run again, it goes on where it stopped.
+    """Write the features of a manifest's tracks to a table.
 
     Parameters
     ----------
     manifest : Manifest
     table : FeatureTable
-        Of the recipe's card.
+        Of the same encoder card as the recipe builds.
     recipe : Recipe
     encoder : Encoder, optional
-        The recipe's encoder, when it is built already.
+        What the recipe builds, when it is built already.
     workers : int, optional
-        Processes; by default one a processor, fewer for few tracks. 1 works in this process.
+        Processes that decode and encode, so that a decoder that crashes or hangs costs one file;
+        by default one a processor, fewer for few tracks. 0 works in this process, unprotected. On
+        a device other than the cpu they decode and this process encodes.
+    limits : Limits, optional
+        How long a worker may show no sign of life, and how much memory all may take.
     retry_failed : bool
         Try quarantined tracks again although their files are unchanged.
     progress : callable, optional
-        Called with (done, quarantined, total).
+        Called with (done, quarantined, total); first when what was done before is counted.
+    say : callable, optional
+        Told in a sentence why nothing moves: another process is filling the table.
 
     Raises
     ------
     StoreError
         The disk is full or the table cannot be written. Finished shards are kept.
+    UsageError
+        Limits that nothing can be done within.
     SegueError
         Worker processes cannot start.
     KeyboardInterrupt
@@ -180,8 +158,10 @@ def extract(
         recipe,
         encoder=encoder,
         workers=workers,
+        limits=limits,
         retry_failed=retry_failed,
         progress=progress,
+        say=say,
     )
     return EmbedReport(
         table=table,
@@ -201,62 +181,90 @@ def fill(
     *,
     encoder: Built | None = None,
     workers: int | None = None,
+    limits: Limits | None = None,
     retry_failed: bool = False,
     progress: Progress | None = None,
+    say: Say | None = None,
 ) -> FillReport:
     """What :func:`extract` does, for any table and whatever a recipe makes of a track."""
-    todo = plan(manifest, table, retry_failed=retry_failed)
-    run = _Run(table, todo, len(manifest), progress)
-    processes = _workers(workers, len(todo.tasks), recipe)
-    batches = _outcomes(run.unknown(todo.tasks), recipe, encoder, processes)
-    try:
-        for batch in batches:
-            run.settle(batch)
-    finally:
-        batches.close()
-        table.flush()
+    if workers is not None and workers < 0:
+        raise UsageError(wanted="workers, 0 or more", got=str(workers), fix="Use --workers 1")
+    with table.lock(say):
+        run = Run(table, len(manifest), retry_failed=retry_failed, progress=progress)
+        # few tracks do not pay for many processes; none, for not even one
+        tasks = run.todo(manifest)
+        ahead = list(islice(tasks, TRACKS_PER_WORKER * available_cpus()))
+        many = default_workers(len(ahead)) if workers is None else workers
+        batches = _outcomes(ahead, tasks, outcomes_of(recipe, encoder, many, limits))
+        run.tell()
+        try:
+            for batch in batches:
+                run.settle(batch)
+        finally:
+            batches.close()
+            table.flush()
     return run.report()
 
 
-class _Run:
-    """The state of one run: what was written, what is counted."""
+class Run:
+    """The state of one run: what is to do, what was written, what is counted."""
 
-    def __init__(self, table: Table, todo: Plan, total: int, progress: Progress | None) -> None:
+    def __init__(
+        self, table: Table, total: int, *, retry_failed: bool, progress: Progress | None
+    ) -> None:
         self.table = table
-        self.todo = todo
         self.total = total
+        self.retry_failed = retry_failed
         self.progress = progress
-        self.failures = list(todo.failures)
-        self.computed = 0
-        self.moved = 0
+        self.index = table.index()
+        self.failures: list[Failure] = []
+        self.computed = self.reused = 0
         self.began = self.flushed = time.monotonic()
 
-    def unknown(self, tasks: Iterable[Task]) -> Iterator[Task]:
-        """Tasks whose content is not stored; the others are settled from the store.
+    def todo(self, manifest: Manifest) -> Iterator[Task]:
+        """Tracks that are neither stored nor known to fail; the others are settled on the way.
 
-        Only files of a size that is stored are hashed here, before a worker is asked: it would
-        else need to know every key there is.
+        A track is stored when the latest written of its place is a row, and the file is unchanged.
+        A failure counts as settled under the same condition, unless ``retry_failed``. A file that
+        was moved or copied is known by its content. Only files of a size that is stored are hashed
+        for that, before a worker is asked: it would else need to know every key there is.
         """
         moved: list[tuple[FileFacts, Stored]] = []
-        for task in tasks:
-            facts = file_facts(task.track)
-            sha256 = _hash(task) if facts.bytes in self.todo.sizes else None
-            key = content_key(sha256, facts.start, facts.duration) if sha256 else ""
-            if key in self.todo.by_key:
-                moved.append((facts, self.todo.by_key[key]))
-                if len(moved) >= MOVED_AT_ONCE:
-                    self.adopt(moved)
-                    moved = []
-            else:
-                yield Task(task.track, sha256)
-        self.adopt(moved)
+        for tracks in _batched(manifest.tracks(), LOOKED_UP_AT_ONCE):
+            facts = [file_facts(track) for track in tracks]
+            for track, one, found in zip(tracks, facts, self.index.look(facts), strict=True):
+                if found == "done":
+                    self.reused += 1
+                elif isinstance(found, Failure) and not self.retry_failed:
+                    self.failures.append(replace(found, facts=one))
+                elif (stored := self._same_content(one, sha256 := self._hash(track, one))) is None:
+                    yield Task(track, sha256)
+                else:
+                    moved.append((one, stored))
+            self._adopt(moved)
+            moved = []
 
-    def adopt(self, moved: Sequence[tuple[FileFacts, Stored]]) -> None:
+    def _hash(self, track: Track, facts: FileFacts) -> str | None:
+        if not self.index.holds_size(facts.bytes):
+            return None
+        try:
+            return content_hash(track.path)
+        except AudioError:
+            return None  # the worker meets the same and says why
+
+    def _same_content(self, facts: FileFacts, sha256: str | None) -> Stored | None:
+        if sha256 is None:
+            return None
+        return self.index.stored(content_key(sha256, facts.start, facts.duration))
+
+    def _adopt(self, moved: Sequence[tuple[FileFacts, Stored]]) -> None:
         """Write stored rows again for the places where their files are now."""
+        if not moved:
+            return
         rows = self.table.rows_of([stored for _, stored in moved])
         for (facts, _), row in zip(moved, rows, strict=True):
             self.table.append(replace(row, facts=facts))
-        self.moved += len(moved)
+        self.reused += len(moved)
         self.tell()
 
     def settle(self, outcomes: Iterable[Outcome]) -> None:
@@ -275,42 +283,58 @@ class _Run:
         self.tell()
 
     def tell(self) -> None:
+        """How far it is."""
         if self.progress:
-            done = self.todo.finished + self.moved + self.computed
-            self.progress(done, len(self.failures), self.total)
+            self.progress(self.reused + self.computed, len(self.failures), self.total)
 
     def report(self) -> FillReport:
+        """What was done."""
         return FillReport(
             total=self.total,
             computed=self.computed,
-            reused=self.todo.finished + self.moved,
+            reused=self.reused,
             quarantined=len(self.failures),
             failures=tuple(self.failures),
             seconds=time.monotonic() - self.began,
         )
 
 
-def _hash(task: Task) -> str | None:
-    try:
-        return content_hash(task.track.path)
-    except AudioError:
-        return None  # the worker meets the same and says why
+def default_workers(tracks: int) -> int:
+    """Processes for so many tracks: one a processor, fewer where starting them costs more."""
+    return max(1, min(available_cpus(), tracks // TRACKS_PER_WORKER))
 
 
-def _workers(asked: int | None, tasks: int, recipe: Work[Any]) -> int:
-    if asked is not None and asked < 1:
-        raise UsageError(wanted="at least one worker", got=str(asked), fix="Use --workers 1")
-    if asked is not None:
-        return asked
-    if recipe.device != "cpu":
-        return 1  # several processes on one device only fight for its memory
-    return max(1, min(available_cpus(), tasks // TRACKS_PER_WORKER))
+def outcomes_of(
+    recipe: Work[Built], encoder: Built | None, workers: int, limits: Limits | None
+) -> Engine:
+    """How the outcomes of tasks are had: here, from workers, or decoded by them and encoded here.
+
+    Parameters
+    ----------
+    recipe : Work
+    encoder : optional
+        What the recipe builds, when it is built already.
+    workers : int
+        0: all in this process.
+    limits : Limits, optional
+    """
+    if recipe.device == "cpu" and workers:
+        return partial(run_pool, recipe=recipe, workers=workers, limits=limits)
+    built = recipe.build() if encoder is None else encoder
+    if workers and isinstance(recipe, Recipe) and isinstance(built, Encoder):
+        return partial(run_apart, recipe=recipe, encoder=built, workers=workers, limits=limits)
+    # frames on a device: several processes there would only fight for its memory
+    return partial(run_here, recipe=recipe, encoder=built)
 
 
 def _outcomes(
-    tasks: Iterable[Task], recipe: Work[Built], encoder: Built | None, workers: int
+    ahead: Sequence[Task], rest: Iterable[Task], engine: Engine
 ) -> Generator[list[Outcome]]:
-    if workers == 1:
-        yield from run_here(tasks, recipe, encoder or recipe.build())
-    else:
-        yield from run_pool(tasks, recipe, workers=workers)
+    """Outcomes of the first tasks and of those that follow; nothing is started for none."""
+    if ahead:
+        yield from engine(chain(ahead, rest))
+
+
+def _batched(tracks: Iterator[Track], size: int) -> Iterator[list[Track]]:
+    while batch := list(islice(tracks, size)):
+        yield batch

@@ -5,25 +5,27 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
 
-from segue.audio import Audio, check_samples, load, stream
+from segue.audio import Audio, check_samples, stream
 from segue.card import EncoderCard
 from segue.datasets import Track
 from segue.encoders import Encoder, encoder
 from segue.encoders.protocol import Samples, Vectors, counts, fit_length, mean_vector, split
 from segue.errors import AudioError, UnreadableAudioError
+from segue.seeds import generator
 from segue.store import Failure, FileFacts, Row, content_key
 
 log = logging.getLogger(__name__)
 
 HASH_BLOCK = 2**20
+BLOCK_SECONDS = 60.0  # decoded between two signs of life
 
 Built = TypeVar("Built")
 
@@ -52,6 +54,9 @@ class Work(Protocol[Built]):
     def process(self, tasks: Sequence[Task], encoder: Built, /) -> list[Outcome]:
         """One outcome a task; a bad track becomes a failure, never an exception."""
 
+    def warm(self, encoder: Built, /) -> None:
+        """Take once the memory that an ordinary track takes, so that it can be measured."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -70,6 +75,39 @@ class Recipe:
         """Features of some tracks, as :func:`process` makes them."""
         return process(tasks, encoder)
 
+    def warm(self, encoder: Encoder) -> None:
+        """Encode a chunk of noise."""
+        encoder.encode_chunks([noise(chunk_size(encoder.card))])
+
+
+_alive: Callable[[], None] | None = None
+
+
+def on_beat(tell: Callable[[], None] | None) -> None:
+    """Have every :func:`beat` of this process told."""
+    global _alive
+    _alive = tell
+
+
+def beat() -> None:
+    """Say that work goes on, to whoever supervises this process; else nothing.
+
+    Called for every block that is read and every chunk that is decoded: a long file may take its
+    time, but a process that does not come back from a decoder is ended.
+    """
+    if _alive is not None:
+        _alive()
+
+
+def chunk_size(card: EncoderCard) -> int:
+    """Samples of a full chunk."""
+    return round(card.excerpt.seconds * card.rate)
+
+
+def noise(size: int) -> Samples:
+    """So many samples (n,) of noise: what stands for a track where only its cost matters."""
+    return generator(0, "warm").normal(0.0, 0.1, size).astype(np.float32)
+
 
 def file_facts(track: Track) -> FileFacts:
     """Place of a track, size and time of its file; -1 where it cannot even be looked at."""
@@ -80,13 +118,20 @@ def file_facts(track: Track) -> FileFacts:
         size = mtime_ns = -1
     return FileFacts(
         id=track.id,
-        path=os.path.abspath(track.path),  # noqa: PTH100 (resolve() would follow links)
+        path=_absolute(track.path),
         line=track.line,
         bytes=size,
         mtime_ns=mtime_ns,
         start=track.start,
         duration=track.duration,
     )
+
+
+def _absolute(path: Path) -> str:
+    """As os.path.abspath (resolve() would follow links), which takes most of a look at a track."""
+    text = os.fspath(path)
+    plain = text.startswith("/") and ".." not in text and not text.startswith("//")
+    return text if plain else os.path.abspath(text)  # noqa: PTH100
 
 
 def content_hash(path: Path) -> str:
@@ -103,6 +148,7 @@ def content_hash(path: Path) -> str:
         with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
             while block := file.read(HASH_BLOCK):
                 state.update(block)
+                beat()
     except (OSError, ValueError) as error:
         raise UnreadableAudioError(
             wanted="a readable audio file",
@@ -128,7 +174,7 @@ def process(tasks: Sequence[Task], encoder: Encoder) -> list[Outcome]:
             key = content_key(sha256, facts.start, facts.duration)
             if encoder.card.excerpt.chunks == 1:
                 audio, samples = _first_chunk(task.track, encoder.card)
-                batch.append((position, Heard(facts, key, audio, audio.seconds), samples))
+                batch.append((position, Heard.of(facts, key, audio), samples))
             else:
                 heard, vectors = chunk_vectors(task.track, facts, key, encoder)
                 outcomes[position] = row_of(heard, mean_vector(vectors))
@@ -154,19 +200,41 @@ def features_of(path: Path, encoder: Encoder) -> Samples:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A decoded track: its facts, key, some audio of it (for the source's facts), its length."""
+    """A decoded track: its facts, key, the rate and channels of its file, the length heard."""
 
     facts: FileFacts
     key: str
-    audio: Audio
+    source_rate: int
+    source_channels: int
     seconds: float
+
+    @classmethod
+    def of(cls, facts: FileFacts, key: str, audio: Audio, seconds: float | None = None) -> Heard:
+        """What audio says of its file; it is all that was heard, or its beginning."""
+        heard = audio.seconds if seconds is None else seconds
+        if audio.info is None:
+            return cls(facts, key, audio.rate, 1, heard)
+        return cls(facts, key, audio.info.rate, audio.info.channels, heard)
 
 
 def opening(track: Track, *, rate: int, seconds: float | None, min_seconds: float) -> Audio:
     """The first ``seconds`` of a track (None: all of it), refused when silent or too short."""
     lengths = [length for length in (seconds, track.duration) if length is not None]
     duration = min(lengths) if lengths else None
-    audio = load(track.path, rate=rate, start=track.start, duration=duration)
+    blocks = []
+    for block in stream(
+        track.path,
+        rate=rate,
+        start=track.start,
+        duration=duration,
+        block_seconds=min(duration or BLOCK_SECONDS, BLOCK_SECONDS),
+    ):
+        beat()
+        blocks.append(block)
+    samples = blocks[0].samples  # there is one, or it would have been refused
+    if len(blocks) > 1:
+        samples = np.concatenate([block.samples for block in blocks])
+    audio = replace(blocks[0], samples=samples)
     check_samples(audio, min_seconds=min_seconds)
     return audio
 
@@ -201,8 +269,35 @@ def chunk_vectors(
     track: Track, facts: FileFacts, key: str, encoder: Encoder
 ) -> tuple[Heard, Vectors]:
     """Vectors (chunks, dim) of consecutive chunks, decoded and encoded block by block."""
-    excerpt, rate = encoder.card.excerpt, encoder.card.rate
-    size = round(excerpt.seconds * rate)
+    vectors: list[Samples] = []
+    stream = pieces(track, facts, key, encoder.card)
+    while True:
+        try:
+            samples = next(stream)
+        except StopIteration as end:
+            return end.value, np.stack(vectors)
+        vectors.append(encoder.encode_chunks([samples])[0])
+
+
+def pieces(
+    track: Track, facts: FileFacts, key: str, card: EncoderCard
+) -> Generator[Samples, None, Heard]:
+    """The chunks of a track as an encoder takes them, one after the other; then what was heard.
+
+    The rule (``docs/explanation/chunking.md``): chunks follow each other without a gap from the
+    start of the track; a last one shorter than half is left out, unless it is the only one.
+
+    Raises
+    ------
+    AudioError
+        It cannot be decoded to its end, is silent or too short: chunks before that are void.
+    """
+    excerpt, rate = card.excerpt, card.rate
+    if excerpt.chunks == 1:
+        audio, samples = _first_chunk(track, card)
+        yield samples
+        return Heard.of(facts, key, audio)
+    size = chunk_size(card)
     limit = None if excerpt.chunks is None else excerpt.seconds * excerpt.chunks
     lengths = [length for length in (limit, track.duration) if length is not None]
     blocks = stream(
@@ -215,17 +310,17 @@ def chunk_vectors(
     first = next(blocks)  # there is one: a file without samples is refused when it is opened
     if len(first.samples) < excerpt.min_seconds * rate:
         check_samples(first, min_seconds=excerpt.min_seconds)
-    vectors: list[Samples] = []
     heard, silent = 0, True
     for block in chain([first], blocks):
+        beat()
         silent = silent and not block.samples.any()
-        if vectors and not counts(len(block.samples), size):
+        if heard and not counts(len(block.samples), size):
             break
         heard += len(block.samples)
-        vectors.append(encoder.encode_chunks([fit_length(block.samples, size, excerpt)])[0])
+        yield fit_length(block.samples, size, excerpt)
     if silent:
         check_samples(first, min_seconds=excerpt.min_seconds)
-    return Heard(facts, key, first, heard / rate), np.stack(vectors)
+    return Heard.of(facts, key, first, heard / rate)
 
 
 def row_of(heard: Heard, features: Samples) -> Outcome:
@@ -233,12 +328,11 @@ def row_of(heard: Heard, features: Samples) -> Outcome:
     if not np.isfinite(features).all():
         reason = f"{int((~np.isfinite(features)).sum())} features are not finite"
         return Failure(facts=heard.facts, stage="features", reason=reason)
-    info = heard.audio.info
     return Row(
         facts=heard.facts,
         key=heard.key,
-        source_rate=info.rate if info else heard.audio.rate,
-        source_channels=info.channels if info else 1,
+        source_rate=heard.source_rate,
+        source_channels=heard.source_channels,
         seconds=heard.seconds,
         features=features,
     )

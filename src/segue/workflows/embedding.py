@@ -18,7 +18,8 @@ from segue.encoders import encoder as build_encoder
 from segue.encoders.names import anywhere
 from segue.errors import ModelError, UsageError
 from segue.evaluation.compare import FeatureSet
-from segue.extraction import EmbedReport, Progress, Recipe, extract, file_facts
+from segue.extraction import EmbedReport, Limits, Progress, Recipe, extract, file_facts
+from segue.extraction.run import Say
 from segue.store import FeatureTable
 
 Inputs = Manifest | str | Path | Sequence[str | Path]
@@ -47,8 +48,12 @@ def embed(
     chunks: int | None = 1,
     device: str = "cpu",
     workers: int | None = None,
+    engine: str = "local",
+    address: str | None = None,
+    limits: Limits | None = None,
     retry_failed: bool = False,
     progress: Progress | None = None,
+    say: Say | None = None,
 ) -> EmbedReport:
     """Embed tracks into a store; run again, it goes on where it stopped.
 
@@ -56,14 +61,19 @@ def embed(
     ----------
     inputs : Manifest, path, or sequence of paths
         A manifest (CSV, Parquet, TXT), a folder, or files.
-    store : path
-        Folder of feature tables, made when absent.
+    store : path or URL
+        Folder of feature tables, made when absent; ``s3://...`` and the like through fsspec.
     encoder : str
         Name, with layers if wanted (``"choi2017-msd@135"``), or the path of an encoder folder.
     layers, chunks, device
         As in :func:`segue.encoders.encoder`.
-    workers, retry_failed, progress
+    workers, limits, retry_failed, progress, say
         As in :func:`segue.extraction.extract`.
+    engine : {"local", "ray"}
+        This machine's processes, or the actors of a Ray cluster (``segue[ray]``); the features
+        are the same.
+    address : str, optional
+        Of a running Ray cluster; one is started here otherwise.
 
     Returns
     -------
@@ -86,14 +96,36 @@ def embed(
     asked = None if layers is None else tuple(layers)
     recipe = Recipe(anywhere(encoder), asked, chunks, device)
     built = build_encoder(encoder, layers=asked, chunks=chunks, device=device)
+    table = FeatureTable.open_or_create(store, built.card)
+    if engine == "ray":
+        from segue.extraction.ray_backend import extract_with_ray
+
+        return extract_with_ray(
+            manifest,
+            table,
+            recipe,
+            workers=workers,
+            limits=limits,
+            address=address,
+            retry_failed=retry_failed,
+            progress=progress,
+        )
+    if engine != "local" or address is not None:
+        raise UsageError(
+            wanted="the engine local or ray, and an address for ray alone",
+            got=f"{engine!r}" + (f" and the address {address}" if address else ""),
+            fix="Use --engine ray with --address",
+        )
     return extract(
         manifest,
-        FeatureTable.open_or_create(store, built.card),
+        table,
         recipe,
         encoder=built,
         workers=workers,
+        limits=limits,
         retry_failed=retry_failed,
         progress=progress,
+        say=say,
     )
 
 
