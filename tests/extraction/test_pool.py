@@ -451,3 +451,13 @@ def test_decoding_apart_keeps_to_a_limit_on_memory(album: Path) -> None:
     limits = Limits(memory=4000 * MEGABYTE)
     found = named(run_apart(tasks_of(album), recipe, recipe.build(), workers=2, limits=limits))
     same(found, here(album))
+
+
+def test_a_worker_has_the_environment_of_its_parent_now(
+    music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server that workers are forked from was started earlier, perhaps in another one."""
+    assert named(run_pool(tasks_of(music), RECIPE, workers=1))
+    monkeypatch.setenv("SEGUE_HOME", str(tmp_path / "another-home"))
+    with pytest.raises(SegueError, match="another-home"):  # where it looks for weights
+        list(run_pool(tasks_of(music), Recipe("choi2017-msd"), workers=1))

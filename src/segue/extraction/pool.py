@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Generic
+from typing import Generic, Self
 
 from segue.extraction.apart import Gauge, run_apart
 from segue.extraction.limits import Limits
@@ -18,6 +18,7 @@ __all__ = [
     "BATCH",
     "Gauge",
     "Limits",
+    "Pool",
     "available_cpus",
     "prepare",
     "run_apart",
@@ -69,14 +70,45 @@ def run_pool(
     >>> list(run_pool([], Recipe("mfcc"), workers=2))
     []
     """
-    limits = limits or Limits()
-    limits.check()
-    # a track at a time is known exactly when it breaks; a device wants several
-    batch = 1 if recipe.device == "cpu" else BATCH
-    job = _Embedding(recipe)
-    with Supervisor(job, tasks, workers=workers, limits=limits, batch=batch) as crew:
-        while crew.busy():
-            for event in crew.step():
+    with Pool(recipe, workers=workers, limits=limits) as pool:
+        yield from pool.outcomes(tasks)
+
+
+class Pool(Generic[Built]):
+    """Worker processes that stay, with what they have built, for one lot of tasks after another.
+
+    Parameters
+    ----------
+    recipe, workers, limits
+        As for :func:`run_pool`, which is one lot.
+
+    Examples
+    --------
+    >>> from segue.extraction.worker import Recipe
+    >>> with Pool(Recipe("mfcc"), workers=2) as pool:
+    ...     list(pool.outcomes([])), list(pool.outcomes([]))
+    ([], [])
+    """
+
+    def __init__(self, recipe: Work[Built], *, workers: int, limits: Limits | None = None) -> None:
+        limits = limits or Limits()
+        limits.check()
+        # a track at a time is known exactly when it breaks; a device wants several
+        batch = 1 if recipe.device == "cpu" else BATCH
+        job = _Embedding(recipe)
+        self.crew = Supervisor(job, (), workers=workers, limits=limits, batch=batch)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.crew.close(at_once=kind is not None)
+
+    def outcomes(self, tasks: Iterable[Task]) -> Iterator[list[Outcome]]:
+        """Outcomes of some tasks, as :func:`run_pool` gives them; then the next may come."""
+        self.crew.give(tasks)
+        while self.crew.busy():
+            for event in self.crew.step():
                 if isinstance(event, Done):
                     yield event.result
                 elif isinstance(event, Torn) and event.failure is not None:

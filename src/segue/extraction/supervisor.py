@@ -147,6 +147,10 @@ class Supervisor(Generic[Built]):
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.close(at_once=kind is not None)
 
+    def give(self, tasks: Iterable[Task]) -> None:
+        """More to do, when all is done that was to do before."""
+        self.stream = self._batches(iter(tasks))
+
     def busy(self) -> bool:
         """Whether anything is to do still; hands out what there is."""
         self._feed()
@@ -325,7 +329,7 @@ class Supervisor(Generic[Built]):
             self.again.extendleft(reversed(one.batches))
             return
         reason = f"the process that decoded it died ({_ending(code)}); no other track was lost"
-        self._lose(one, events, stage="crash", reason=reason, again=not one.fresh)
+        self._lose(one, events, stage="crash", reason=reason, again=not one.batches[0].alone)
 
     def _lose(
         self, one: Worker, events: list[Event], *, stage: str, reason: str, again: bool
