@@ -115,7 +115,7 @@ def test_a_clip_in_any_batch_and_order_has_the_same_features(
     for number, order in enumerate(orders):
         manifest = Manifest.from_rows([{"path": str(paths[n]), "id": str(n)} for n in order])
         table = FeatureTable.open_or_create(tmp_path / f"store{number}", subject.card)
-        done = extract(manifest, table, Recipe(subject.card.label), encoder=subject, workers=1)
+        done = extract(manifest, table, Recipe(subject.card.label), encoder=subject, workers=0)
         assert done.computed == len(order), done.failures
         X, _ = table.matrix([file_facts(track) for track in manifest.tracks()])
         close(X, scaled[order])

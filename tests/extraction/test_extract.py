@@ -378,3 +378,9 @@ def test_a_long_file_takes_no_more_memory_than_a_short_one(
         )
         peaks[name] = int(done.stdout)
     assert peaks["long"] - peaks["short"] < more, peaks
+
+
+def test_a_row_says_what_decoded_its_file(music: Path, table: FeatureTable) -> None:
+    extract(manifest_of(music), table, RECIPE, workers=0)
+    rows = table.rows_of(table.contents().usable())
+    assert {row.decoder for row in rows} == {f"libsndfile {soundfile.__libsndfile_version__}"}

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
+
+from segue.audio.samples import AudioInfo
+
 # what music is kept in; FFmpeg decodes some hundred more
 CODECS = (
     *("aac", "ac3", "alac", "amrnb", "ape", "atrac3", "cook", "dca", "eac3", "flac", "mp2", "mp3"),
@@ -26,4 +30,29 @@ def decoders() -> dict[str, str]:
     return {
         "libsndfile": f"{soundfile.__libsndfile_version__}: {formats}",
         "ffmpeg": f"libavcodec {avcodec}: {codecs}",
+    }
+
+
+def decoder_of(info: AudioInfo) -> str:
+    """What decoded a file, with its version: another one may give other samples.
+
+    Examples
+    --------
+    >>> info = AudioInfo(rate=8000, channels=1, seconds=1.0, container="WAV", codec="PCM_16",
+    ...                  decoder="soundfile")
+    >>> decoder_of(info).startswith("libsndfile ")
+    True
+    """
+    return _versions()[info.decoder]
+
+
+@cache
+def _versions() -> dict[str, str]:
+    import av
+    import soundfile
+
+    avcodec = ".".join(map(str, av.library_versions["libavcodec"]))
+    return {
+        "soundfile": f"libsndfile {soundfile.__libsndfile_version__}",
+        "pyav": f"pyav {av.__version__}, libavcodec {avcodec}",
     }

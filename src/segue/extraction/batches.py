@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segue.datasets import Track
-from segue.encoders import Encoder
 from segue.errors import AudioError
 from segue.extraction.apart import run_apart
 from segue.extraction.limits import Limits
@@ -129,16 +129,15 @@ class Embedder:
         ask: Ask | None = None,
     ) -> None:
         self.table = FeatureTable.open(place)
-        self.recipe = recipe
-        self.limits = limits
-        self.workers = workers
         self.ask = ask
-        self.pool: Pool[Encoder] | None = None
-        self.encoder: Encoder | None = None
+        self.outcomes: Callable[[Sequence[Task]], Iterator[list[Outcome]]]
         if recipe.device == "cpu":
-            self.pool = Pool(recipe, workers=workers, limits=limits)
+            self.outcomes = Pool(recipe, workers=workers, limits=limits).outcomes
         else:
-            self.encoder = recipe.build()
+            built = recipe.build()
+            self.outcomes = partial(
+                run_apart, recipe=recipe, encoder=built, workers=workers, limits=limits
+            )
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Embed a batch of tracks and write it.
@@ -157,7 +156,7 @@ class Embedder:
         rows = self._moved([task for task in tasks if task.sha256])
         known, failures = {row.facts.place for row in rows}, []
         left = [task for task in tasks if file_facts(task.track).place not in known]
-        for outcomes in self._outcomes(left):
+        for outcomes in self.outcomes(left):
             for outcome in outcomes:
                 if isinstance(outcome, Row):
                     rows.append(outcome)
@@ -171,12 +170,6 @@ class Embedder:
         notes = json.dumps([asdict(failure) for failure in failures])
         counts = {"computed": len(rows) - len(known), "moved": len(known), "failures": notes}
         return pa.Table.from_pylist([counts])
-
-    def _outcomes(self, tasks: Sequence[Task]) -> Iterator[list[Outcome]]:
-        if self.pool is not None:
-            return self.pool.outcomes(tasks)
-        assert self.encoder is not None
-        return run_apart(tasks, self.recipe, self.encoder, workers=self.workers, limits=self.limits)
 
     def _moved(self, tasks: Sequence[Task]) -> list[Row]:
         """Rows of files that are stored under another name, for the places where they are now."""

@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from segue.audio import Audio, check_samples, stream
+from segue.audio.codecs import decoder_of
 from segue.card import EncoderCard
 from segue.datasets import Track
 from segue.encoders import Encoder, encoder
@@ -200,13 +201,14 @@ def features_of(path: Path, encoder: Encoder) -> Samples:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A decoded track: its facts, key, the rate and channels of its file, the length heard."""
+    """A decoded track: its facts, key, what its file was and what decoded it, the length heard."""
 
     facts: FileFacts
     key: str
     source_rate: int
     source_channels: int
     seconds: float
+    decoder: str = ""
 
     @classmethod
     def of(cls, facts: FileFacts, key: str, audio: Audio, seconds: float | None = None) -> Heard:
@@ -214,7 +216,8 @@ class Heard:
         heard = audio.seconds if seconds is None else seconds
         if audio.info is None:
             return cls(facts, key, audio.rate, 1, heard)
-        return cls(facts, key, audio.info.rate, audio.info.channels, heard)
+        info = audio.info
+        return cls(facts, key, info.rate, info.channels, heard, decoder_of(info))
 
 
 def opening(track: Track, *, rate: int, seconds: float | None, min_seconds: float) -> Audio:
@@ -335,6 +338,7 @@ def row_of(heard: Heard, features: Samples) -> Outcome:
         source_channels=heard.source_channels,
         seconds=heard.seconds,
         features=features,
+        decoder=heard.decoder,
     )
 
 

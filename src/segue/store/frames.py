@@ -157,7 +157,7 @@ class FrameTable:
                 continue
             if other.kind.label == kind.label:
                 changes = "; ".join(_differences(other.kind, kind))
-                log.info("%s is kept; a new table is made: %s", other.folder.name, changes)
+                log.warning("%s is kept; a new table is made: %s", other.folder.name, changes)
         try:
             (folder / "shards").mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -134,7 +134,7 @@ class FeatureTable:
                 continue
             if other.card.label == card.label:
                 changes = "; ".join(other.card.differences(card))
-                log.info("%s is kept; a new table is made: %s", other.folder.name, changes)
+                log.warning("%s is kept; a new table is made: %s", other.folder.name, changes)
         try:
             if isinstance(folder, Path):
                 (folder / "shards").mkdir(parents=True, exist_ok=True)

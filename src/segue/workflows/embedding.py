@@ -109,6 +109,7 @@ def embed(
             address=address,
             retry_failed=retry_failed,
             progress=progress,
+            say=say,
         )
     if engine != "local" or address is not None:
         raise UsageError(
