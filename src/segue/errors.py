@@ -72,6 +72,12 @@ class TruncatedAudioError(AudioError):
     """The file ends before the length its own header declares."""
 
 
+class ChangedAudioError(AudioError):
+    """The file was written to while it was read: its content and its samples may not agree."""
+
+    stage = "changed"
+
+
 class InvalidSamplesError(AudioError):
     """Decoded, but unusable: NaN or infinity, digital silence, or too short."""
 

@@ -128,7 +128,7 @@ def test_extend(embedding: Path, one: Path, tmp_path: Path) -> None:
         (("--name", "mfcc"), "one of segue's own"),
         (("--extend", "nowhere"), "nowhere"),
         (("--device", "toaster"), "toaster"),
-        (("--workers", "0"), "worker"),
+        (("--workers", "-1"), "worker"),
     ],
 )
 def test_wrong_arguments_end_with_a_sentence(

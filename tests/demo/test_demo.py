@@ -19,9 +19,12 @@ from segue.workflows import Model
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """Run with every connection refused."""
     with pytest.MonkeyPatch.context() as patch:
+        connect = socket.socket.connect
 
-        def refuse(*_: object) -> None:
-            raise AssertionError("the demonstration tried to reach the network")
+        def refuse(one: socket.socket, address: object) -> None:
+            if one.family != socket.AF_UNIX:  # as the server that workers are forked from is called
+                raise AssertionError("the demonstration tried to reach the network")
+            connect(one, address)  # type: ignore[arg-type]
 
         patch.setattr(socket.socket, "connect", refuse)
         return run(tmp_path_factory.mktemp("demo"), workers=1)

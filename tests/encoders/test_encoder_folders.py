@@ -108,6 +108,7 @@ def test_an_added_encoder_is_found_by_its_name(folder: Path, home: Path) -> None
         "name": "mine",
         "layers": "12345",
         "weights": "added",
+        "commercial": "yes",
         "summary": "",
     }
     (kept.path / "weights.safetensors").write_bytes(b"")

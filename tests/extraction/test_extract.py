@@ -22,7 +22,7 @@ from segue.encoders import encoder
 from segue.errors import SegueError, UsageError
 from segue.extraction import Limits, Recipe, extract, file_facts
 from segue.extraction import worker as workers
-from segue.store import FeatureTable
+from segue.store import FeatureTable, Row
 
 RECIPE = Recipe("mfcc")
 
@@ -293,7 +293,7 @@ from pathlib import Path
 from segue.datasets import from_folder
 from segue.encoders import encoder
 from segue.extraction import Recipe, extract, file_facts
-from segue.store import FeatureTable
+from segue.store import FeatureTable, Row
 subject = encoder("mfcc")
 encode = subject.encode_chunks
 def slowly(chunks):
@@ -384,3 +384,58 @@ def test_a_row_says_what_decoded_its_file(music: Path, table: FeatureTable) -> N
     extract(manifest_of(music), table, RECIPE, workers=0)
     rows = table.rows_of(table.contents().usable())
     assert {row.decoder for row in rows} == {f"libsndfile {soundfile.__libsndfile_version__}"}
+
+
+def test_files_that_were_moved_are_kept_when_the_run_is_interrupted(
+    music: Path, table: FeatureTable
+) -> None:
+    extract(manifest_of(music), table, RECIPE, workers=0)
+    moved = music.rename(music.with_name("moved"))
+
+    def interrupt(done: int, failed: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract(manifest_of(moved), table, RECIPE, workers=0, progress=interrupt)
+    places = {one.facts.path for one in table.contents().usable()}
+    assert {str(path) for path in moved.rglob("*.wav")} <= places
+
+
+def test_a_hash_holds_only_for_the_file_that_was_hashed(
+    music: Path, tmp_path: Path, table: FeatureTable
+) -> None:
+    path = music / "calm" / "0.wav"
+    before = path.read_bytes()
+    track = next(iter(Manifest.from_rows([{"path": str(path)}]).tracks()))
+    task = workers.Task(track, workers.content_hash(path), file_facts(track))
+    shutil.copy(music / "wild" / "4.wav", path)  # between the hash and the worker
+    (row,) = workers.process([task], encoder("mfcc"))
+    assert isinstance(row, Row)
+    assert row.key.startswith(workers.content_hash(path))
+    table.append(row)
+    table.flush()
+    copy = tmp_path / "copy.wav"
+    copy.write_bytes(before)  # has the bytes that were hashed first
+    assert (
+        extract(Manifest.from_rows([{"path": str(copy)}]), table, RECIPE, workers=0).computed == 1
+    )
+
+
+def test_a_file_that_changes_while_it_is_read_is_no_row(
+    music: Path, table: FeatureTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = music / "calm" / "0.wav"
+    hashed = workers.content_hash
+
+    def hash_then_change(one: Path) -> str:
+        found = hashed(one)
+        if one == path:
+            shutil.copy(music / "wild" / "4.wav", path)
+        return found
+
+    monkeypatch.setattr(workers, "content_hash", hash_then_change)
+    done = extract(manifest_of(music), table, RECIPE, workers=0)
+    assert [failure.stage for failure in done.failures] == ["changed"]
+    monkeypatch.undo()
+    again = extract(manifest_of(music), table, RECIPE, workers=0)  # by itself, without being asked
+    assert (again.reused, again.quarantined) == (8, 0)  # what it is now is stored as another's

@@ -57,7 +57,7 @@ def seconds_in_words(seconds: float) -> str:
     Examples
     --------
     >>> seconds_in_words(4.2), seconds_in_words(190), seconds_in_words(7300), seconds_in_words(3e5)
-    ('4 s', '3 min 10 s', '2 h 2 min', '3 d 11 h')
+    ('4 s', '3 min 10 s', '2 h 1 min', '3 d 11 h')
     """
     whole = round(seconds)
     for larger, smaller, size, step in (

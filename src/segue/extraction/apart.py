@@ -23,15 +23,16 @@ from segue.extraction.worker import (
     Outcome,
     Task,
     Work,
+    check_unchanged,
     chunk_size,
-    content_hash,
     failure_of,
     file_facts,
+    key_of,
     noise,
     pieces,
     row_of,
 )
-from segue.store import Failure, content_key
+from segue.store import Failure
 
 CHUNKS = 32  # encoded together
 SUBMITTED = 2  # batches: one is being encoded, one waits so that the device need not
@@ -149,13 +150,12 @@ class _Decoding:
         (task,) = tasks
         facts = file_facts(task.track)
         try:
-            sha256 = task.sha256 or content_hash(task.track.path)
-            key = content_key(sha256, facts.start, facts.duration)
-            stream = pieces(task.track, facts, key, card)
+            stream = pieces(task.track, facts, key_of(task, facts), card)
             while True:
                 try:
                     samples = next(stream)
                 except StopIteration as end:
+                    check_unchanged(task.track, facts)
                     heard: Heard = end.value
                     return heard
                 say(samples.tobytes())

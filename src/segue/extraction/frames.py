@@ -20,16 +20,17 @@ from segue.extraction.worker import (
     Heard,
     Outcome,
     Task,
+    check_unchanged,
     chunk_size,
     chunk_vectors,
-    content_hash,
     failure_of,
     file_facts,
+    key_of,
     noise,
     opening,
     row_of,
 )
-from segue.store import FileFacts, FrameKind, FrameTable, content_key
+from segue.store import FileFacts, FrameKind, FrameTable
 
 VERSION = 1  # raised whenever the same inputs would give other frames
 SECONDS = 30.0  # heard of a clip (Hamel et al. 2013, section 4)
@@ -229,9 +230,9 @@ def process_frames(tasks: Sequence[Task], maker: FrameMaker) -> list[Outcome]:
     for task in tasks:
         facts = file_facts(task.track)
         try:
-            sha256 = task.sha256 or content_hash(task.track.path)
-            key = content_key(sha256, facts.start, facts.duration)
-            outcomes.append(row_of(*maker.hear(task.track, facts, key)))
+            made = row_of(*maker.hear(task.track, facts, key_of(task, facts)))
+            check_unchanged(task.track, facts)
+            outcomes.append(made)
         except Exception as error:
             outcomes.append(failure_of(facts, error))
     return outcomes

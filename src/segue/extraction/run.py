@@ -6,7 +6,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 FLUSH_SECONDS = 20.0
 TRACKS_PER_WORKER = 16  # below this, starting another process costs more than it saves
 LOOKED_UP_AT_ONCE = 1024
+ADOPTED_AT_ONCE = 64  # they were hashed for it, which an interruption should not cost again
 
 Progress = Callable[[int, int, int], None]
 Say = Callable[[str], None]
@@ -191,17 +192,16 @@ def fill(
         raise UsageError(wanted="workers, 0 or more", got=str(workers), fix="Use --workers 1")
     with table.lock(say):
         run = Run(table, len(manifest), retry_failed=retry_failed, progress=progress)
-        # few tracks do not pay for many processes; none, for not even one
-        tasks = run.todo(manifest)
-        ahead = list(islice(tasks, TRACKS_PER_WORKER * available_cpus()))
-        many = default_workers(len(ahead)) if workers is None else workers
-        batches = _outcomes(ahead, tasks, outcomes_of(recipe, encoder, many, limits))
-        run.tell()
         try:
-            for batch in batches:
-                run.settle(batch)
+            # few tracks do not pay for many processes; none, for not even one
+            tasks = run.todo(manifest)
+            ahead = list(islice(tasks, TRACKS_PER_WORKER * available_cpus()))
+            many = default_workers(len(ahead)) if workers is None else workers
+            run.tell()
+            with closing(_outcomes(ahead, tasks, recipe, encoder, many, limits)) as batches:
+                for batch in batches:
+                    run.settle(batch)
         finally:
-            batches.close()
             table.flush()
     return run.report()
 
@@ -229,20 +229,22 @@ class Run:
         was moved or copied is known by its content. Only files of a size that is stored are hashed
         for that, before a worker is asked: it would else need to know every key there is.
         """
-        moved: list[tuple[FileFacts, Stored]] = []
         for tracks in _batched(manifest.tracks(), LOOKED_UP_AT_ONCE):
             facts = [file_facts(track) for track in tracks]
+            moved: list[tuple[FileFacts, Stored]] = []
             for track, one, found in zip(tracks, facts, self.index.look(facts), strict=True):
                 if found == "done":
                     self.reused += 1
                 elif isinstance(found, Failure) and not self.retry_failed:
                     self.failures.append(replace(found, facts=one))
                 elif (stored := self._same_content(one, sha256 := self._hash(track, one))) is None:
-                    yield Task(track, sha256)
+                    yield Task(track, sha256, one)
                 else:
                     moved.append((one, stored))
+                    if len(moved) == ADOPTED_AT_ONCE:
+                        self._adopt(moved)
+                        moved = []
             self._adopt(moved)
-            moved = []
 
     def _hash(self, track: Track, facts: FileFacts) -> str | None:
         if not self.index.holds_size(facts.bytes):
@@ -265,6 +267,7 @@ class Run:
         for (facts, _), row in zip(moved, rows, strict=True):
             self.table.append(replace(row, facts=facts))
         self.reused += len(moved)
+        self._flush_now_and_then()
         self.tell()
 
     def settle(self, outcomes: Iterable[Outcome]) -> None:
@@ -277,10 +280,13 @@ class Run:
                 self.table.fail(outcome)
                 self.failures.append(outcome)
                 log.info("quarantined: %s", outcome.reason)
+        self._flush_now_and_then()
+        self.tell()
+
+    def _flush_now_and_then(self) -> None:
         if time.monotonic() - self.flushed > FLUSH_SECONDS:
             self.table.flush()
             self.flushed = time.monotonic()
-        self.tell()
 
     def tell(self) -> None:
         """How far it is."""
@@ -328,11 +334,16 @@ def outcomes_of(
 
 
 def _outcomes(
-    ahead: Sequence[Task], rest: Iterable[Task], engine: Engine
+    ahead: Sequence[Task],
+    rest: Iterable[Task],
+    recipe: Work[Built],
+    encoder: Built | None,
+    workers: int,
+    limits: Limits | None,
 ) -> Generator[list[Outcome]]:
-    """Outcomes of the first tasks and of those that follow; nothing is started for none."""
+    """Outcomes of the first tasks and those that follow; for none nothing is built or started."""
     if ahead:
-        yield from engine(chain(ahead, rest))
+        yield from outcomes_of(recipe, encoder, workers, limits)(chain(ahead, rest))
 
 
 def _batched(tracks: Iterator[Track], size: int) -> Iterator[list[Track]]:

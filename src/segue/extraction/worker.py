@@ -19,7 +19,7 @@ from segue.card import EncoderCard
 from segue.datasets import Track
 from segue.encoders import Encoder, encoder
 from segue.encoders.protocol import Samples, Vectors, counts, fit_length, mean_vector, split
-from segue.errors import AudioError, UnreadableAudioError
+from segue.errors import AudioError, ChangedAudioError, UnreadableAudioError
 from segue.seeds import generator
 from segue.store import Failure, FileFacts, Row, content_key
 
@@ -33,10 +33,20 @@ Built = TypeVar("Built")
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A track to embed, with the hash of its content where that is known already."""
+    """A track to embed.
+
+    Attributes
+    ----------
+    track : Track
+    sha256 : str or None
+        Of its content, where that is known already.
+    facts : FileFacts or None
+        Of the file before it was hashed: the hash holds for that file only.
+    """
 
     track: Track
     sha256: str | None = None
+    facts: FileFacts | None = None
 
 
 Outcome = Row | Failure
@@ -160,6 +170,36 @@ def content_hash(path: Path) -> str:
     return state.hexdigest()
 
 
+def key_of(task: Task, facts: FileFacts) -> str:
+    """Content key of a track whose file is as ``facts`` say; hashed here unless that was done.
+
+    Raises
+    ------
+    UnreadableAudioError
+        As :func:`content_hash`.
+    """
+    hashed = task.facts is not None and task.facts.same_file(facts)
+    sha256 = task.sha256 if hashed and task.sha256 else content_hash(task.track.path)
+    return content_key(sha256, facts.start, facts.duration)
+
+
+def check_unchanged(track: Track, facts: FileFacts) -> None:
+    """Refuse a file that was written to since: its hash may be of other bytes than its samples.
+
+    Raises
+    ------
+    ChangedAudioError
+        The next run tries it again by itself.
+    """
+    if not file_facts(track).same_file(facts):
+        raise ChangedAudioError(
+            wanted="a file that stays as it is while it is read",
+            got="one that was changed meanwhile",
+            fix="Run the same command again when it is whole",
+            source=track.path,
+        )
+
+
 def process(tasks: Sequence[Task], encoder: Encoder) -> list[Outcome]:
     """Embed some tracks; a bad one becomes a :class:`Failure`, never an exception.
 
@@ -171,13 +211,14 @@ def process(tasks: Sequence[Task], encoder: Encoder) -> list[Outcome]:
     for position, task in enumerate(tasks):
         facts = file_facts(task.track)
         try:
-            sha256 = task.sha256 or content_hash(task.track.path)
-            key = content_key(sha256, facts.start, facts.duration)
+            key = key_of(task, facts)
             if encoder.card.excerpt.chunks == 1:
                 audio, samples = _first_chunk(task.track, encoder.card)
+                check_unchanged(task.track, facts)
                 batch.append((position, Heard.of(facts, key, audio), samples))
             else:
                 heard, vectors = chunk_vectors(task.track, facts, key, encoder)
+                check_unchanged(task.track, facts)
                 outcomes[position] = row_of(heard, mean_vector(vectors))
         except Exception as error:
             outcomes[position] = failure_of(facts, error)

@@ -16,8 +16,9 @@ import pyarrow as pa
 from segue.card import EncoderCard
 from segue.files import Location, entries, settle, write_atomically
 from segue.store.index import hashes
-from segue.store.naming import next_name
-from segue.store.shards import MERGED, opened, read_whole, to_parquet
+from segue.store.layout import MERGED, schema_of
+from segue.store.naming import Names
+from segue.store.shards import opened, read_whole, to_parquet
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,8 @@ def shards(folder: Location) -> list[Location]:
 
 def compact_shards(folder: Location, card: EncoderCard, *, full: int, least: int = 2) -> int:
     """Merge the shards that have fewer rows than a full one; how many were merged.
+
+    Those with columns that only a later version knows are left as they are.
 
     Parameters
     ----------
@@ -48,17 +51,17 @@ def compact_shards(folder: Location, card: EncoderCard, *, full: int, least: int
     StoreError
         A shard cannot be read, or the merged one cannot be written; no row is lost.
     """
-    counted = _without_replaced(folder)
+    counted = _without_replaced(folder, card)
     small = [(path, rows) for path, rows in counted if rows < full]
     done = 0
     if len(small) < least:
         return done
     most = max(full, min(full * MERGED_ROWS, MERGED_BYTES // (4 * card.dim)))
+    names = Names(folder / "shards")
     for group in _groups(small, most):
-        whole = _latest(pa.concat_tables([read_whole(path) for path in group]))
+        whole = _latest(pa.concat_tables([read_whole(path, card) for path in group]))
         content = to_parquet(whole, card.digest, merged=[path.name for path in group])
-        name = next_name(path.name for path in shards(folder))
-        write_atomically(folder / "shards" / f"{name}.parquet", content)
+        write_atomically(folder / "shards" / f"{names.new()}.parquet", content)
         settle(folder / "shards")  # renamed for good, before anything is removed
         for path in group:
             path.unlink(missing_ok=True)
@@ -68,18 +71,22 @@ def compact_shards(folder: Location, card: EncoderCard, *, full: int, least: int
     return done
 
 
-def _without_replaced(folder: Location) -> list[tuple[Location, int]]:
+def _without_replaced(folder: Location, card: EncoderCard) -> list[tuple[Location, int]]:
     """Shards and their numbers of rows, after those that others replace have been removed."""
+    known = set(schema_of(card.dim).names)
     counted: dict[str, tuple[Location, int]] = {}
     replaced: set[str] = set()
+    later: set[str] = set()
     for path in shards(folder):
-        with opened(path) as file:
+        with opened(path, card) as file:
             counted[path.name] = path, file.metadata.num_rows
+            if not known.issuperset(file.schema_arrow.names):
+                later.add(path.name)
             noted = (file.metadata.metadata or {}).get(MERGED.encode(), b"")
         replaced |= set(noted.decode().split("\n"))
     for name in replaced & counted.keys():
         counted.pop(name)[0].unlink(missing_ok=True)
-    return list(counted.values())
+    return [one for name, one in counted.items() if name not in later]
 
 
 def _groups(small: Sequence[tuple[Location, int]], most: int) -> Iterator[list[Location]]:

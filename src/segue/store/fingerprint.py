@@ -10,8 +10,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from segue.card import canonical_json
+from segue.store.layout import FACTS
 from segue.store.rows import Failure, Place
-from segue.store.shards import FACTS, features_of
+from segue.store.shards import features_of
 
 DIGEST_BYTES = 32
 _MORE = ("key", "source_rate", "source_channels", "seconds", "decoder")

@@ -116,8 +116,8 @@ class Index:
         self.latest_ns = max(int(times.max()) if len(times) else 0, met)
 
     @classmethod
-    def of(cls, contents: Contents) -> Index:
-        """The index of contents that are in memory already."""
+    def of(cls, contents: Contents, *, after_ns: int = 0) -> Index:
+        """The index of contents that are in memory already, and were written until some time."""
         rows = list(contents.rows.values())
         numbers = {
             "keys": [int.from_bytes(key_hash(one.key), "little") for one in rows],
@@ -133,7 +133,7 @@ class Index:
         # they stand already: later than anything
         noted = {place: (one, 2**63 - 1) for place, one in contents.failures.items()}
         index = cls([part], noted, lambda _, row: rows[row])
-        index.latest_ns = max((one.written_ns for one in rows), default=0)
+        index.latest_ns = max((after_ns, *(one.written_ns for one in rows)))
         return index
 
     def __len__(self) -> int:

@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from segue.errors import StoreError
-from segue.files import read_bounded, write_atomically
+from segue.files import Location, exists, read_bounded, write_atomically
 
 LOCK = ".lock"
 WRITER = ".writer.json"  # who has the lock: for messages, never trusted
 WRITER_BYTES = 4096
+MAKING_SECONDS = 20.0  # for another process that is making the same table
 
 Say = Callable[[str], None]
 
@@ -79,6 +80,36 @@ def writer_lock(
         if lock.lock_counter == 1:
             (folder / WRITER).unlink(missing_ok=True)
         lock.release()
+
+
+def make_once(there: Location, make: Callable[[], object]) -> None:
+    """Make a file that makes a folder a table, unless it is there or another process makes it.
+
+    It is made under the lock: who takes that removes what others left half-written. Behind a URL
+    there is no lock, and nothing is removed either.
+
+    Parameters
+    ----------
+    there : Path or UPath
+        Of the file.
+    make : callable
+        Writes it.
+
+    Raises
+    ------
+    StoreError
+        It cannot be made.
+    """
+    if not isinstance(there, Path):
+        make()
+        return
+    try:
+        with writer_lock(there.parent, wait=MAKING_SECONDS):
+            if not exists(there):
+                make()
+    except StoreError:
+        if not exists(there):  # else another has made it, and goes on to fill the table
+            raise
 
 
 def _here() -> dict[str, str | int]:

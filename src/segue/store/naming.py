@@ -4,26 +4,52 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterable
+
+from segue.files import Location, entries
 
 LONGEST = 100  # characters of a label in a name; file systems take 255 bytes
 
 
-def next_name(there: Iterable[str]) -> str:
-    """A name for a new file beside others: their highest number and one, and a unique part.
+class Names:
+    """Names for new files beside others: the highest number there and one, and a unique part.
 
     The number orders files for people; two writers may take the same one. What keeps their files
-    apart, on any file system, are 128 random bits.
+    apart, on any file system, are 128 random bits. So the folder is listed once, not for each
+    name: of a long run it comes to hold many thousands.
+
+    Parameters
+    ----------
+    folder : Path or UPath
 
     Examples
     --------
-    >>> next_name(["000000-ab.parquet", "000006-cd.parquet"])[:7]
-    '000007-'
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> (folder / "000006-cd.parquet").touch()
+    >>> names = Names(folder)
+    >>> names.new()[:7], names.new()[:7]
+    ('000007-', '000008-')
     """
-    # after the highest there is, not the count: a file may have been removed by hand
-    numbers = (name.split("-")[0] for name in there)
-    number = max((int(one) for one in numbers if one.isdigit()), default=-1) + 1
-    return f"{number:06d}-{uuid.uuid4().hex}"
+
+    def __init__(self, folder: Location) -> None:
+        self.folder = folder
+        self._number: int | None = None
+
+    def new(self) -> str:
+        """The next name.
+
+        Raises
+        ------
+        StoreError
+            The folder cannot be listed.
+        """
+        if self._number is None:
+            # after the highest there is, not the count: a file may have been removed by hand
+            numbers = (path.name.split("-")[0] for path in entries(self.folder))
+            self._number = max((int(one) for one in numbers if one.isdecimal()), default=-1)
+        self._number += 1
+        return f"{self._number:06d}-{uuid.uuid4().hex}"
 
 
 def folder_name(label: str, digest: str) -> str:

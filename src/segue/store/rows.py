@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from segue.files import Location
 
 Place = tuple[str, float, float | None]
+LATEST_NS = 2**62  # in the year 2116: no row or failure was written then or later
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,16 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from segue.card import EncoderCard
 from segue.errors import StoreError
 from segue.files import Location, plain_errors
-from segue.store.index import KEY_BYTES, PLACE_BYTES, Part, hashes, key_hash, place_hash
+from segue.store.index import Part, hashes, key_hash, place_hash
+from segue.store.layout import CARD, FACTS, MERGED, OPTIONAL, check_cells, check_file, schema_of
 from segue.store.rows import FileFacts, Row, Stored
 
-FACTS = tuple(FileFacts.__dataclass_fields__)
-CARD = "segue.card"  # metadata: digest of the card
-MERGED = "segue.merged"  # metadata: names of the shards that this one replaces
-_OPTIONAL = {"place_hash", "key_hash", "decoder"}  # which older shards do not have
-_HASHES = {"place_hash": PLACE_BYTES, "key_hash": KEY_BYTES}
+_HASHES = ("place_hash", "key_hash")
 _REPEATED = ["start", "duration", "source_rate", "source_channels", "decoder"]
 
 
@@ -31,32 +29,19 @@ class ShardGoneError(StoreError):
 
 def to_arrow(rows: Sequence[Row], written_ns: Sequence[int]) -> pa.Table:
     """Rows as a table, with the hashes that an index reads in the place of paths and keys."""
-    kinds = (
-        pa.string(),
-        pa.string(),
-        pa.int64(),
-        pa.int64(),
-        pa.int64(),
-        pa.float64(),
-        pa.float64(),
-    )
-    columns = {
-        name: pa.array([getattr(row.facts, name) for row in rows], kind)
-        for name, kind in zip(FACTS, kinds, strict=True)
+    schema = schema_of(len(rows[0].features))
+    cells: dict[str, Sequence[object]] = {
+        name: [getattr(row.facts, name) for row in rows] for name in FACTS
     }
-    columns["key"] = pa.array([row.key for row in rows], pa.string())
-    columns["written_ns"] = pa.array(written_ns, pa.int64())
-    columns["source_rate"] = pa.array([row.source_rate for row in rows], pa.int32())
-    columns["source_channels"] = pa.array([row.source_channels for row in rows], pa.int32())
-    columns["seconds"] = pa.array([row.seconds for row in rows], pa.float64())
-    columns["decoder"] = pa.array([row.decoder for row in rows], pa.string())
-    places = [place_hash(row.facts.place) for row in rows]
-    columns["place_hash"] = pa.array(places, pa.binary(PLACE_BYTES))
-    keys = [key_hash(row.key) for row in rows]
-    columns["key_hash"] = pa.array(keys, pa.binary(KEY_BYTES))
-    values = pa.array(np.concatenate([row.features for row in rows]).astype(np.float32))
-    columns["features"] = pa.FixedSizeListArray.from_arrays(values, len(rows[0].features))
-    return pa.table(columns)
+    for name in ("key", "source_rate", "source_channels", "seconds", "decoder"):
+        cells[name] = [getattr(row, name) for row in rows]
+    cells["written_ns"] = written_ns
+    cells["place_hash"] = [place_hash(row.facts.place) for row in rows]
+    cells["key_hash"] = [key_hash(row.key) for row in rows]
+    columns = {name: pa.array(values, schema.field(name).type) for name, values in cells.items()}
+    flat = pa.array(np.concatenate([row.features for row in rows]).astype(np.float32))
+    columns["features"] = pa.FixedSizeListArray.from_arrays(flat, len(rows[0].features))
+    return pa.table([columns[name] for name in schema.names], schema=schema)
 
 
 def to_parquet(rows: pa.Table, card: str, *, merged: Iterable[str] = ()) -> bytes:
@@ -69,29 +54,40 @@ def to_parquet(rows: pa.Table, card: str, *, merged: Iterable[str] = ()) -> byte
         compression="zstd",
         use_dictionary=[name for name in _REPEATED if name in rows.column_names],
         row_group_size=max(1, rows.num_rows),
+        write_page_checksum=True,
     )
     return content.getvalue()
 
 
 @contextmanager
-def opened(path: Location) -> Iterator[pq.ParquetFile]:
-    """A shard, open for reading.
+def opened(path: Location, card: EncoderCard) -> Iterator[pq.ParquetFile]:
+    """A shard of a card's table, open for reading; pages that do not match their checksum are told.
 
     Raises
     ------
     ShardGoneError
         It is not there.
     StoreError
-        It cannot be read: damaged, no permission, no network.
+        It cannot be read: damaged, of another card, no permission, no network.
     """
     try:
         if isinstance(path, Path):
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                check_file(file, path, card)
                 yield file
         else:
-            with plain_errors(), path.open("rb") as content, pq.ParquetFile(content) as file:
+            with (
+                plain_errors(),
+                path.open("rb") as content,
+                pq.ParquetFile(content, page_checksum_verification=True) as file,
+            ):
+                check_file(file, path, card)
                 yield file
-    except (OSError, pa.ArrowInvalid, KeyError) as error:
+    # a damaged file can make the reader of Parquet raise any of these
+    except (
+        *(OSError, pa.ArrowException, ValueError, KeyError, IndexError),
+        *(TypeError, OverflowError, MemoryError, RuntimeError),
+    ) as error:
         kind = ShardGoneError if isinstance(error, FileNotFoundError) else StoreError
         raise kind(
             wanted="a whole shard",
@@ -101,42 +97,45 @@ def opened(path: Location) -> Iterator[pq.ParquetFile]:
         ) from error
 
 
-def read(path: Location, columns: Sequence[str] | None = None) -> pa.Table:
-    """A shard, or columns of it; those that older shards do not have are left out."""
-    with opened(path) as file:
-        names = file.schema_arrow.names
-        wanted = [*FACTS, "key", "written_ns", "features"] if columns is None else columns
-        lacking = set(wanted) - set(names) - _OPTIONAL
+def read(path: Location, card: EncoderCard, columns: Sequence[str] | None = None) -> pa.Table:
+    """A shard, or columns of it; those that older shards do not have are left out.
+
+    Raises
+    ------
+    ShardGoneError, StoreError
+        As :func:`opened`; a column is not there, or has cells that none of ours has.
+    """
+    with opened(path, card) as file:
+        there = set(file.schema_arrow.names)
+        wanted = schema_of(card.dim).names if columns is None else columns
+        lacking = set(wanted) - there - OPTIONAL
         if lacking:
-            raise StoreError(
-                wanted="a whole shard",
-                got=f"one without {', '.join(sorted(lacking))}",
-                fix="Remove this shard and embed again: only its rows are made anew",
-                source=str(path),
-            )
-        return file.read(columns=None if columns is None else list(columns))
+            raise ValueError(f"one without {', '.join(sorted(lacking))}")
+        rows = file.read(columns=[name for name in wanted if name in there])
+        check_cells(rows)
+        return rows
 
 
-def read_whole(path: Location) -> pa.Table:
+def read_whole(path: Location, card: EncoderCard) -> pa.Table:
     """A shard with all columns that a shard has today, in their order, whoever wrote it."""
-    rows = read(path)
+    rows = read(path, card)
+    schema = schema_of(card.dim)
     if "decoder" not in rows.column_names:
         rows = rows.append_column("decoder", pa.array([""] * rows.num_rows, pa.string()))
     for name, values in _missing_hashes(rows).items():
-        rows = rows.append_column(name, pa.array(values, pa.binary(_HASHES[name])))
-    others = [name for name in rows.column_names if name not in ("features", *_HASHES)]
-    return rows.select([*others, *_HASHES, "features"])
+        rows = rows.append_column(name, pa.array(values, schema.field(name).type))
+    return rows.select(schema.names).cast(schema)
 
 
-def read_part(path: Location) -> Part:
+def read_part(path: Location, card: EncoderCard) -> Part:
     """What an index needs of a shard."""
-    rows = read(path, [*_HASHES, "bytes", "mtime_ns", "written_ns"])
+    rows = read(path, card, [*_HASHES, "bytes", "mtime_ns", "written_ns"])
     if not set(_HASHES) <= set(rows.column_names):  # of an older version
-        rows = read(path, [*FACTS, "key", "written_ns"])
+        rows = read(path, card, [*FACTS, "key", "written_ns"])
         found = _missing_hashes(rows)
         places, keys = (b"".join(found[name]) for name in _HASHES)
     else:
-        places, keys = (_bytes_of(rows[name], size) for name, size in _HASHES.items())
+        places, keys = (_bytes_of(rows[name]) for name in _HASHES)
     return Part(
         places=hashes(places).reshape(-1, 2),
         keys=hashes(keys),
@@ -146,11 +145,11 @@ def read_part(path: Location) -> Part:
     )
 
 
-def stored_rows(path: Location) -> list[Stored]:
+def stored_rows(path: Location, card: EncoderCard) -> list[Stored]:
     """All rows of a shard without their features."""
     return [
         stored_row(cells, path, number)
-        for number, cells in enumerate(read(path, [*FACTS, "key", "written_ns"]).to_pylist())
+        for number, cells in enumerate(read(path, card, [*FACTS, "key", "written_ns"]).to_pylist())
     ]
 
 
@@ -194,7 +193,8 @@ def _missing_hashes(rows: pa.Table) -> dict[str, list[bytes]]:
     return found
 
 
-def _bytes_of(column: pa.ChunkedArray, size: int) -> bytes:
+def _bytes_of(column: pa.ChunkedArray) -> bytes:
+    size = column.type.byte_width
     whole = column.combine_chunks()
     if isinstance(whole, pa.ChunkedArray):
         whole = pa.concat_arrays(whole.chunks)

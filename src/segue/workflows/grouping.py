@@ -147,10 +147,9 @@ def _cells(manifest: Manifest, group: str) -> tuple[list[str], str]:
         return manifest.column(group), f"column {group!r}"
     folders = [track.path.parent for track in manifest.tracks()]
     # below the manifest's own folder, so that names do not depend on where the data set lies
+    root = manifest.root.absolute()
     names = {
-        one: one.relative_to(manifest.root).as_posix()
-        if one.is_relative_to(manifest.root)
-        else one.as_posix()
+        one: one.relative_to(root).as_posix() if one.is_relative_to(root) else one.as_posix()
         for one in set(folders)
     }
     return [names[one] for one in folders], "the folder that a file lies in"

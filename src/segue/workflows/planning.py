@@ -124,9 +124,9 @@ def plan_embedding(
     >>> folder = Path(tempfile.mkdtemp())
     >>> for name in "abcd":
     ...     soundfile.write(folder / f"{name}.wav", np.sin(np.arange(22050) / 9), 22050)
-    >>> plan = plan_embedding(folder, workers=0, sample=2)
+    >>> plan = plan_embedding(folder, workers=0)
     >>> plan.tracks, plan.sampled, plan.dim
-    (4, 2, 120)
+    (4, 4, 120)
     """
     if sample < 1:
         raise UsageError(wanted="a sample of 1 or more", got=str(sample), fix="Raise --sample")
@@ -191,11 +191,13 @@ def _rate(tried: Tried, workers: int) -> tuple[float, float]:
     if not tried:
         return math.inf, 0.0
     moments = [moment for moment, _ in tried]
-    first = min(workers, len(moments) - 1)  # by then every worker has given about one
-    if first == 0 or moments[-1] == moments[first - 1]:
-        return 1.0 / max(moments[-1], 1e-9), 0.0
-    rate = (len(moments) - first) / (moments[-1] - moments[first - 1])
-    return rate, max(0.0, moments[first - 1] - first / rate)
+    # by then every worker has given about one; outcomes that come together count together
+    settled = moments[min(workers, len(moments)) - 1]
+    first = sum(moment <= settled for moment in moments)
+    if first == len(moments):
+        return len(moments) / max(moments[-1], 1e-9), 0.0
+    rate = (len(moments) - first) / (moments[-1] - settled)
+    return rate, max(0.0, settled - first / rate)
 
 
 def _bytes_of(rows: Sequence[Row], expected: int, card: EncoderCard) -> int:
