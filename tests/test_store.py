@@ -16,8 +16,9 @@ import pytest
 from segue import files
 from segue.card import ExcerptSpec
 from segue.errors import StoreError, UsageError
-from segue.store import Failure, FeatureTable, FileFacts, Row, choose_table, tables
+from segue.store import Failure, FeatureTable, FileFacts, Row, choose_table, naming, tables
 from segue.store import table as subject
+from segue.store.shards import to_arrow, to_parquet
 from store_toys import CARD, facts, row
 
 
@@ -250,6 +251,49 @@ def test_a_clock_that_was_put_back_makes_nothing_older(
     assert later.read()[1][0, 1] == 2.0
 
 
+def test_who_is_told_the_time_writes_later_whatever_its_clock_says(
+    table: FeatureTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a cluster one process reads the index, and others write."""
+    table.fail(Failure(facts=facts(1), stage="open", reason="away"))
+    table.flush()
+    latest = table.index().latest_ns
+    monkeypatch.setattr(subject.time, "time_ns", lambda: 5)
+    there = FeatureTable.open(table.folder, after_ns=latest)
+    there.append(row(1))
+    there.flush()
+    assert (ids(table), table.contents().failures) == (["t1"], {})
+
+
+def test_of_rows_of_one_time_all_agree_which_counts(table: FeatureTable) -> None:
+    for number, changed in ((0, 5), (1, 6)):
+        one = row(1, float(changed))
+        one = replace(one, facts=replace(one.facts, mtime_ns=changed))
+        content = to_parquet(to_arrow([one], [7]), CARD.digest)
+        (table.folder / "shards" / f"{number:06d}-ab.parquet").write_bytes(content)
+    for _ in range(2):
+        (stored,) = table.contents().usable()
+        assert stored.facts.mtime_ns == 6
+        assert table.index().look([stored.facts]) == ["done"]
+        assert table.read()[1][0, 1] == 6.0
+        table.compact()
+
+
+def test_a_folder_is_listed_once_not_at_each_flush(
+    table: FeatureTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[Path] = []
+    real = naming.entries
+    monkeypatch.setattr(naming, "entries", lambda there: listed.append(there) or real(there))
+    for number in range(5):
+        table.append(row(number))
+        table.fail(Failure(facts=facts(10 + number), stage="decode", reason="no"))
+        table.flush()
+    assert [there.name for there in listed] == ["shards", "failures"]
+    names = sorted(path.name[:7] for path in (table.folder / "shards").iterdir())
+    assert names == [f"{number:06d}-" for number in range(5)]
+
+
 def test_a_full_disk_keeps_failures_that_wait(
     table: FeatureTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,6 +377,7 @@ def write_as_before(table: FeatureTable, rows: list[Row], failures: list[Failure
             ),
         }
     )
+    table_of = table_of.replace_schema_metadata({"segue.card": table.card.digest})
     pq.write_table(table_of, table.folder / "shards" / "000000-0123456789ab.parquet")
     with (table.folder / "failures.jsonl").open("a") as file:
         for number, failure in enumerate(failures):

@@ -114,6 +114,30 @@ def test_an_index_of_frames_knows_what_is_done(table: FrameTable) -> None:
     assert (index.stored("k2"), index.stored("k3"), index.holds_size(2)) == (stored[1], None, True)
 
 
+def test_a_clock_that_was_put_back_makes_nothing_older_than_a_failure(
+    table: FrameTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table.fail(Failure(facts=row(1).facts, stage="open", reason="away"))
+    table.flush()
+    later = FrameTable.open(table.folder)
+    later.index()  # as every run does first
+    monkeypatch.setattr(subject.time, "time_ns", lambda: 5)
+    assert [one.facts.id for one in written(later, row(1))] == ["t1"]
+    assert not later.contents().failures
+
+
+def test_many_files_of_failures_are_merged_when_the_lock_is_taken(
+    table: FrameTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subject, "MANY_FAILURES", 3)
+    for number in range(3):
+        table.fail(Failure(facts=row(number).facts, stage="open", reason="away"))
+        table.flush()
+    with table.lock():
+        assert len(list((table.folder / "failures").iterdir())) == 1
+    assert len(table.contents().failures) == 3
+
+
 def test_the_decoder_of_a_track_is_kept(table: FrameTable) -> None:
     stored = written(table, replace(row(1), decoder="pyav 18.1.0"))
     assert table.rows_of(stored)[0].decoder == "pyav 18.1.0"

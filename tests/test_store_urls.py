@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import ClassVar
 
 import fsspec
+import pyarrow as pa
 import pytest
+from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 from upath import UPath
 
+from segue.datasets import Manifest
 from segue.errors import StoreError, UsageError
-from segue.files import entries, folder, write_atomically
+from segue.extraction import Limits, Recipe, ray_backend
+from segue.extraction.batches import Embedder
+from segue.extraction.crew import Crew
+from segue.files import entries, exists, folder, write_atomically
 from segue.store import FeatureTable, choose_table, tables
+from segue.store import table as table_module
 from store_toys import CARD, facts, failure, row
 
 
@@ -158,6 +168,78 @@ def test_elsewhere_files_are_written_beside_and_renamed(
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.txt"]
 
 
+class Shared(MemoryFileSystem):
+    """Memory that is taken for a place of several processes; its server may refuse to answer."""
+
+    protocol = "shared"
+    store: ClassVar[dict[str, object]] = {}
+    pseudo_dirs: ClassVar[list[str]] = [""]
+    refusing = False
+    isfile = AbstractFileSystem.isfile  # which takes a refusal for absence, as of most drivers
+
+    def info(self, path: str, **more: object) -> dict[str, object]:
+        if Shared.refusing:
+            raise PermissionError("token expired")
+        found: dict[str, object] = super().info(path, **more)
+        return found
+
+
+@pytest.fixture
+def shared() -> str:
+    fsspec.register_implementation("shared", Shared, clobber=True)
+    return f"shared://{uuid.uuid4().hex}/store"
+
+
+@pytest.mark.filterwarnings("ignore:UPath 'shared'")
+def test_a_refusal_is_not_taken_for_absence(shared: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = FeatureTable.open_or_create(shared, CARD)
+    monkeypatch.setattr(Shared, "refusing", True)
+    for ask in (
+        lambda: exists(table.folder / "card.json"),
+        lambda: tables(shared),
+        lambda: choose_table(shared),
+        lambda: FeatureTable.open_or_create(shared, CARD),
+    ):
+        with pytest.raises(StoreError, match="token expired"):
+            ask()
+    monkeypatch.setattr(Shared, "refusing", False)
+    assert exists(table.folder / "card.json")
+    assert not exists(table.folder / "none.json")
+    assert not exists(table.folder)
+
+
+@pytest.mark.filterwarnings("ignore:UPath 'shared'")
+def test_a_cluster_is_told_the_time_and_what_it_wrote_is_merged(
+    shared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Actors whose clocks are behind write behind an address; here they are no processes."""
+    table = FeatureTable.open_or_create(shared, CARD)
+    table.fail(failure(1))
+    table.flush()
+
+    def work(lists: object, table: FeatureTable, *rest: object) -> Iterator[pa.Table]:
+        after_ns = rest[-1]
+        assert isinstance(after_ns, int)
+        for number in (1, 2):
+            actor = Embedder(str(table.folder), Recipe("mfcc"), Limits(), after_ns=after_ns)
+            actor.table.append(row(number))
+            actor.table.flush()
+            yield pa.Table.from_pylist([{"computed": 1, "moved": 0, "failures": "[]"}])
+
+    hands = Crew(actors=2, cpus=1, gpus=0, workers=1, batch=1, together=2)
+    monkeypatch.setattr(ray_backend, "_work", work)
+    monkeypatch.setattr(ray_backend, "cluster", nullcontext)
+    monkeypatch.setattr(ray_backend, "_machines", list)
+    monkeypatch.setattr(ray_backend, "crew", lambda *_, **__: hands)
+    monkeypatch.setattr(table_module.time, "time_ns", lambda: 5)
+    music = Manifest.from_rows([{"path": str(tmp_path / f"{number}.wav")} for number in (1, 2)])
+    report = ray_backend.extract_with_ray(music, table, Recipe("mfcc"))
+    assert (report.computed, report.quarantined) == (2, 0)
+    assert {one.id for one in table.read()[0]} == {"t1", "t2"}
+    assert not table.contents().failures
+    assert len(entries(table.folder / "shards")) == 1
+
+
 def test_errors_of_a_driver_become_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     memory = type(fsspec.filesystem("memory"))
 
@@ -167,9 +249,9 @@ def test_errors_of_a_driver_become_ours(monkeypatch: pytest.MonkeyPatch) -> None
     table = FeatureTable.open_or_create(f"memory://{uuid.uuid4().hex}/store", CARD)
     table.append(row(1))
     for method, ask in (
-        ("pipe_file", table.flush),
         ("ls", table.flush),
-        ("isfile", lambda: tables(table.folder.parent)),
+        ("pipe_file", table.flush),
+        ("info", lambda: tables(table.folder.parent)),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(memory, method, refused)

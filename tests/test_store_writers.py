@@ -15,7 +15,7 @@ import pytest
 
 from segue import files
 from segue.errors import StoreError
-from segue.store import FeatureTable
+from segue.store import FeatureTable, FrameKind, FrameTable, fetching, locking, quarantine
 from segue.store import compaction as merging
 from segue.store import table as subject
 from store_toys import CARD, facts, failure, row
@@ -158,6 +158,147 @@ def test_contents_are_read_again_when_a_shard_goes_meanwhile(
     table.compact()
     monkeypatch.setattr(subject, "shards", lambda folder: listed.pop() if listed else real(folder))
     assert [one.id for one in table.read()[0]] == ["t1", "t2", "t3"]
+
+
+@pytest.mark.parametrize("module", ["table", "fetching"])
+def test_reading_begins_anew_when_shards_are_merged_meanwhile(
+    table: FeatureTable, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    """A writer merges and writes again and again: what was looked up is nowhere any more."""
+    fill(table, 1, 2, 3)
+    writer, left = FeatureTable.open(table.folder), [1]
+    where, name = (subject, "shards") if module == "table" else (fetching, "read")
+    real = getattr(where, name)
+
+    def meddling(*args: object) -> object:
+        listed = real(*args) if name == "shards" else None
+        if left:
+            left.pop()
+            fill(writer, 1, 2, 3)  # newer: those that were found are gone
+            writer.compact()
+        return listed or real(*args)
+
+    monkeypatch.setattr(where, name, meddling)
+    asks = [
+        lambda: table.read()[1][:, 0].tolist(),
+        lambda: table.matrix([facts(1), facts(2), facts(3)])[0][:, 0].tolist(),
+    ]
+    for ask in asks:
+        left[:] = [1]
+        assert ask() == [1.0, 2.0, 3.0]
+        assert not left
+
+
+def test_failures_are_merged_where_shards_are(
+    table: FeatureTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subject, "MANY_SHARDS", 4)
+    for number in range(4):
+        table.fail(failure(1, f"reason {number}"))
+        table.fail(failure(10 + number))
+        table.flush()
+    before = table.fingerprint()
+    with table.lock():
+        assert len(list(Path(table.folder).glob("failures/*"))) == 1
+    assert table.fingerprint() == before
+    assert table.contents().failures[facts(1).place].reason == "reason 3"
+    assert len(table.contents().failures) == 5
+
+
+@pytest.mark.parametrize("call", range(1, 7))
+def test_a_stop_at_any_step_of_merging_failures_loses_nothing(
+    table: FeatureTable, monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
+    for number in (1, 2, 1):
+        table.fail(failure(number))
+        table.flush()
+    before, calls = table.fingerprint(), [0]
+
+    def stopping(real: object) -> object:
+        def step(*args: object, **more: object) -> object:
+            calls[0] += 1
+            if calls[0] == call:
+                raise KeyboardInterrupt
+            return real(*args, **more)  # type: ignore[operator]
+
+        return step
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", stopping(Path.unlink))
+        patch.setattr(Path, "replace", stopping(Path.replace))
+        patch.setattr(quarantine, "settle", stopping(quarantine.settle))
+        with pytest.raises(KeyboardInterrupt):
+            quarantine.merge_failures(table.folder)
+    assert table.fingerprint() == before
+    quarantine.merge_failures(table.folder)
+    assert table.fingerprint() == before
+    assert len(list(Path(table.folder).glob("failures/*"))) == 1
+
+
+def test_failures_are_merged_in_groups_of_bounded_size(
+    table: FeatureTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(10):
+        table.fail(failure(number))
+        table.flush()
+    size = max(path.stat().st_size for path in Path(table.folder).glob("failures/*"))
+    monkeypatch.setattr(quarantine, "GROUP_BYTES", 4 * size)
+    quarantine.merge_failures(table.folder)
+    assert len(list(Path(table.folder).glob("failures/*"))) == 3
+    assert len(table.contents().failures) == 10
+
+
+@pytest.mark.parametrize("kind", ["features", "frames"])
+def test_two_first_runs_at_once_make_one_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """One takes the lock, and cleans up, while the other is writing the card."""
+    made: list[object] = []
+    threads: list[threading.Thread] = []
+    sync = os.fsync
+
+    def first_run() -> None:
+        table: FeatureTable | FrameTable = (
+            FeatureTable.open_or_create(tmp_path, CARD)
+            if kind == "features"
+            else FrameTable.open_or_create(tmp_path, FrameKind("toy", 3, {}))
+        )
+        with table.lock():
+            made.append(table.folder)
+
+    def sync_while_another_begins(handle: int) -> None:
+        half = [*tmp_path.glob("*/.card.json.*"), *tmp_path.glob("*/.frames.json.*")]
+        if half and not threads:
+            threads.append(threading.Thread(target=first_run))
+            threads[0].start()
+            threads[0].join(0.5)
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", sync_while_another_begins)
+    first_run()
+    threads[0].join(30)
+    assert len(made) == 2
+    assert made[0] == made[1]
+
+
+def test_who_makes_a_table_waits_for_nobody_who_fills_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(FeatureTable.open_or_create(tmp_path, CARD).folder)
+    seen = iter([False])  # another makes it between a look and the lock
+    real = subject.exists
+    monkeypatch.setattr(subject, "exists", lambda path: next(seen, None) or real(path))
+    monkeypatch.setattr(locking, "MAKING_SECONDS", 0.1)
+    said: list[Path] = []
+
+    def make() -> None:
+        said.append(Path(FeatureTable.open_or_create(tmp_path, CARD).folder))
+
+    with FeatureTable.open(folder).lock():
+        thread = threading.Thread(target=make)
+        thread.start()
+        thread.join(10)
+        assert said == [folder]
 
 
 HOLD = """

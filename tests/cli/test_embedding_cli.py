@@ -25,6 +25,7 @@ def sentence(result: Result) -> str:
     [
         (["--memory-budget", "lots"], "an amount of memory such as 4GB or 500MB"),
         (["--memory-budget", "50MB", "--workers", "1"], "Raise --memory-budget"),
+        (["--memory-budget", "8GB", "--workers", "0"], "whose memory can be limited"),
         (["--time-limit", "0"], "more than 0 seconds"),
         (["--workers", "-1"], "workers, 0 or more"),
         (["--address", "auto"], "Use --engine ray with --address"),

@@ -16,6 +16,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +31,21 @@ from segue.seeds import generator
 from segue.store import FeatureTable, table
 from segue.workflows import embed
 
+WAYS = ("step", "step", "inside", "inside", "moment")
 KILLS, POOL_KILLS, FULL = 50, 2, 10
 SECONDS = 0.15  # about what a whole run takes
+STEPS = 42  # syncs, renames and removals of a run: about so many
+MERGING = (4, 14)  # of a run that finds small shards, about those that merge them
 STORE_STEPS = ("os.rename", "os.remove")
+WRITING = os.O_WRONLY | os.O_RDWR
+CUT = -signal.SIGXFSZ  # the system ends a process in the middle of a write
 
 
 def frequent_writing() -> None:
     """Many small shards, and merging them often: what takes days elsewhere."""
-    run.FLUSH_SECONDS = 0.0
-    table.SHARD_ROWS = 4
-    table.MANY_SHARDS = 3
+    run.FLUSH_SECONDS = 0.0  # a shard every eight rows
+    table.SHARD_ROWS = 40
+    table.MANY_SHARDS = 2
 
 
 def forked(work: Callable[[], Any]) -> int:
@@ -80,6 +86,40 @@ def kill_at(step: int) -> None:
 
     os.fsync = counted_sync
     sys.addaudithook(lambda event, _: count() if event in STORE_STEPS else None)
+
+
+def kill_inside(opening: int, size: int, store: Path) -> None:
+    """End this process in the middle of a write: from the n-th file on, none takes so many bytes.
+
+    The system does it, whichever way the file is written.
+    """
+    left, inside = [max(1, opening)], f"{store}{os.sep}"
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    def count(event: str, args: tuple[Any, ...]) -> None:
+        if event != "open" or not str(args[0]).startswith(inside) or not args[2] & WRITING:
+            return
+        left[0] -= 1
+        if left[0] == 0:
+            limited(size)
+
+    sys.addaudithook(count)
+
+
+def count_merged(told: Path) -> None:
+    """Note each time that shards were merged, even if the process is killed then."""
+    merge = table.compact_shards
+
+    def counted(*args: Any, **more: Any) -> int:
+        with told.open("ab", buffering=0) as file:
+            file.write(b"began\n")
+        merged = merge(*args, **more)
+        with told.open("ab", buffering=0) as file:
+            file.write(b"merged\n" if merged else b"left\n")
+        return merged
+
+    table.compact_shards = counted
 
 
 def state(store: Path) -> dict[str, Any]:
@@ -134,37 +174,54 @@ class Runs:
     def killed(self) -> dict[str, Any]:
         """Kills at random moments and steps, until there were enough; each store then resumed."""
         draws = generator(20261120)
+        told = self.folder / "merged.txt"
         ends: list[dict[str, Any]] = []
         how: Counter[str] = Counter()
         kept: list[int] = []  # how many more rows there were after each kill
         while sum(how.values()) < KILLS:
             name, before, rows = f"killed{len(ends)}", sum(how.values()), 0
             while sum(how.values()) < KILLS:
-                if draws.random() < 0.5:
-                    way, steps = "step", int(draws.integers(1, 60))
-                    process = self.start(self.folder / name, first=lambda n=steps: kill_at(n))
-                else:
-                    way = "moment"
-                    process = self.start(self.folder / name)
-                    time.sleep(float(draws.uniform(0, SECONDS)))
-                    os.kill(process, signal.SIGKILL)
-                code = ended(process)
+                way = WAYS[int(draws.integers(len(WAYS)))]
+                # small shards are merged first thing: where there are some, most die early
+                early = rows > 0 and draws.random() < 0.7
+                code = ended(self.to_kill(self.folder / name, way, draws, told, early=early))
                 if code == 0:
                     break
-                assert code == -signal.SIGKILL, code
+                assert code == (CUT if way == "inside" else -signal.SIGKILL), code
                 how[way] += 1
                 found = state_apart(self.folder / name)["rows"]
                 kept.append(found - rows)
                 rows = found
             ends.append({**self.whole(name), "kills": sum(how.values()) - before})
-        return {"ends": ends, "how": how, "kept": kept}
+        merged = Counter(told.read_text().split())
+        return {"ends": ends, "how": how, "kept": kept, "merged": merged}
+
+    def to_kill(
+        self, store: Path, way: str, draws: np.random.Generator, told: Path, *, early: bool
+    ) -> int:
+        """A process that is killed in some way, unless it ends before."""
+        step = int(draws.integers(*MERGING) if early else draws.integers(1, STEPS))
+        size = int(draws.integers(1, 8000))
+
+        def first() -> None:
+            count_merged(told)
+            if way == "step":
+                kill_at(step)
+            elif way == "inside":
+                kill_inside(step // 3, size, store)
+
+        process = self.start(store, first=first)
+        if way == "moment":
+            time.sleep(float(draws.uniform(0, SECONDS)))
+            os.kill(process, signal.SIGKILL)
+        return process
 
     def killed_with_workers(self) -> list[dict[str, Any]]:
         """As above, but the run has worker processes."""
         draws = generator(20261121)
         ends = []
         for number in range(POOL_KILLS):
-            store, steps = self.folder / f"pool{number}", int(draws.integers(8, 30))
+            store, steps = self.folder / f"pool{number}", int(draws.integers(8, 20))
             process = self.start(store, workers=2, first=lambda n=steps: kill_at(n))
             code = ended(process)
             rows = state_apart(store)["rows"]
@@ -177,11 +234,11 @@ class Runs:
         ends = []
         for number in range(FULL):
             amount = int(draws.integers(2, 25)) if number % 2 else int(draws.integers(500, 6000))
-            first = (lambda n=amount: full_from(n)) if number % 2 else (lambda n=amount: limited(n))
+            first = partial(full_from if number % 2 else refused_from, amount)
             store = self.folder / f"full{number}"
             code = ended(self.start(store, first=first))
-            partial = state_apart(store)["partial"]
-            ends.append({**self.whole(store.name), "code": code, "partial_at_stop": partial})
+            left = state_apart(store)["partial"]
+            ends.append({**self.whole(store.name), "code": code, "partial_at_stop": left})
         return ends
 
     def together(self) -> dict[str, Any]:
@@ -204,9 +261,14 @@ def full_from(call: int) -> None:
     os.fsync = refuse
 
 
-def limited(size: int) -> None:
+def refused_from(size: int) -> None:
     """Files end at so many bytes: the system refuses the rest of a write."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limited(size)
+
+
+def limited(size: int) -> None:
+    """No file of this process may have more bytes."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
 

@@ -61,6 +61,9 @@ def fuzz(folder: Path, *, count: int, seed: int) -> None:
         problem = wrong(outcome, file, folder / "files" / file.name, encoder)
         assert not problem, (file.name, problem)
     assert found["whole", "row"] == len(controls)
+    # each was refused for what it is: nothing unforeseen happened, and to no process
+    stages = {stage for _, stage in found}
+    assert not stages & {"unexpected", "crash", "timeout", "memory"}, found
     rows = sum(number for (_, stage), number in found.items() if stage == "row")
     assert 0.2 < rows / len(files) < 0.8, found  # neither harmless damage nor hopeless files
 

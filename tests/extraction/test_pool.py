@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import multiprocessing
 import os
@@ -10,7 +11,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -20,20 +22,24 @@ import pytest
 import soundfile
 from troubled import (
     OnDevice,
+    Peak,
     SlowRecipe,
+    Sluggish,
     Telling,
     Troubled,
     TroubledDecoding,
     TroubledFrames,
+    Unstartable,
     tasks_of,
+    tell_affinity,
 )
 
 from segue.datasets import Manifest
 from segue.errors import SegueError, UsageError
-from segue.extraction import Limits, Recipe, apart, supervisor
+from segue.extraction import Limits, Recipe, apart, processes, supervisor
 from segue.extraction.limits import footprint
 from segue.extraction.pool import Gauge, run_apart, run_here, run_pool
-from segue.extraction.worker import Outcome, Task
+from segue.extraction.worker import HASH_BLOCK, Outcome, Task, content_hash, on_beat
 from segue.store import Failure, Row
 
 MEGABYTE = 2**20
@@ -212,6 +218,52 @@ def _never(*_: object) -> None:
     os._exit(1)
 
 
+def test_workers_that_hang_while_they_start_blame_no_file(
+    music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "START", 2.5)
+    began = time.monotonic()
+    with pytest.raises(SegueError, match=r"wanted worker processes.*they do not start within"):
+        list(run_pool(tasks_of(music), Unstartable("mfcc"), workers=2, limits=Limits(seconds=1.0)))
+    assert 2.5 <= time.monotonic() - began < 30
+    assert not children()
+
+
+def test_a_worker_may_take_longer_to_start_than_a_track_may(music: Path) -> None:
+    limits = Limits(seconds=0.5)
+    same(named(run_pool(tasks_of(music), Sluggish("mfcc"), workers=1, limits=limits)), here(music))
+
+
+def test_a_file_without_an_end_is_a_failure_soon(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    rows = [{"path": "/dev/zero"}, {"path": str(tmp_path / "pipe.wav")}]
+    found = named(run_pool(tasks_of(Manifest.from_rows(rows)), RECIPE, workers=1))
+    for outcome in found.values():
+        assert isinstance(outcome, Failure)
+        assert outcome.stage != "timeout"
+        assert "got a pipe, socket or device, not a regular file" in outcome.reason
+    assert len(found) == 2
+
+
+def test_of_a_file_that_grows_what_it_was_is_hashed(tmp_path: Path) -> None:
+    path, block = tmp_path / "grows.wav", b"\1" * HASH_BLOCK
+    path.write_bytes(block)
+    beats = []
+
+    def grow() -> None:
+        beats.append(path.stat().st_size)
+        assert len(beats) < 10
+        with path.open("ab") as file:
+            file.write(block)
+
+    on_beat(grow)
+    try:
+        assert content_hash(path) == hashlib.sha256(block).hexdigest()
+    finally:
+        on_beat(None)
+    assert beats == [HASH_BLOCK]
+
+
 def test_workers_use_one_thread_and_say_as_much_as_their_parent(
     music: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -249,10 +301,10 @@ def test_limits_that_make_no_sense_are_refused(music: Path) -> None:
         list(run_pool(tasks_of(music), RECIPE, workers=1, limits=Limits(seconds=0)))
 
 
-def needed() -> tuple[int, int]:
+def needed(run: Callable[..., Iterator[list[Outcome]]] = run_pool) -> tuple[int, int]:
     """Bytes that this process and one worker ask for, as the refusal says."""
     with pytest.raises(UsageError) as refused:
-        list(run_pool(_one(), RECIPE, workers=1, limits=Limits(memory=MEGABYTE)))
+        list(run(_one(), RECIPE, workers=1, limits=Limits(memory=MEGABYTE)))
     assert "got a limit of 1 MB" in str(refused.value)
     words = refused.value.wanted.split()
     numbers = [int(word) * MEGABYTE for word in words if word.isdigit()]
@@ -443,14 +495,106 @@ def test_whoever_decodes_waits_while_the_encoder_is_slow(album: Path) -> None:
     same(found, here(album, recipe))
 
 
-def test_decoding_apart_keeps_to_a_limit_on_memory(album: Path) -> None:
+def test_decoding_apart_keeps_to_a_limit_on_memory(
+    album: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe, before = Recipe("mfcc"), here(album)
+    built = recipe.build()
+    shutil.copy(album / "long29.wav", album / "hog.wav")
+    monkeypatch.setattr(apart, "_Decoding", TroubledDecoding)
+    run = partial(run_apart, encoder=built, chunks=4)
+    own, need = needed(run)
+    limit = own + 2 * need + 40 * MEGABYTE
+    largest, seen, collected = 0, 0, []
+    for batch in run(tasks_of(album), recipe, workers=8, limits=Limits(memory=limit)):
+        collected.append(batch)
+        seen = max(seen, len(children()))
+        largest = max(largest, sum(footprint(child.pid or 0) for child in children()))
+    assert "2 of 8 workers: each takes" in caplog.text
+    found = named(collected)
+    failure = found.pop("hog.wav")
+    assert isinstance(failure, Failure)
+    assert failure.stage == "memory"
+    assert "each worker's share" in failure.reason
+    assert seen == 2
+    assert 0 < largest < limit - own
+    same(found, before)
+
+
+def test_what_a_worker_is_told_never_waits_for_what_it_says(
+    album: Path,
+) -> None:
+    """Names that no connection holds: sent to a worker that sends, both would wait for ever."""
     recipe = Recipe("mfcc")
-    with pytest.raises(UsageError, match=r"at least \d+ MB of memory"):
-        list(run_apart(tasks_of(album), recipe, recipe.build(), workers=2,
-                       limits=Limits(memory=MEGABYTE)))  # fmt: skip
-    limits = Limits(memory=4000 * MEGABYTE)
-    found = named(run_apart(tasks_of(album), recipe, recipe.build(), workers=2, limits=limits))
-    same(found, here(album))
+    rows = [
+        {"path": str(album / f"long{seconds}.wav"), "id": f"{seconds}" * 200_000}
+        for seconds in (29, 50, 100)
+    ]
+    manifest = Manifest.from_rows(rows)
+    expected = here(manifest)
+
+    def give_up(*_: object) -> None:
+        raise AssertionError("both wait for the other")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(30)
+    try:
+        same(named(run_apart(tasks_of(manifest), recipe, recipe.build(), workers=1)), expected)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+APART = """
+import resource, sys
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+from troubled import SlowAt44100, tasks_of
+from segue.extraction import Recipe
+from segue.extraction.pool import run_apart
+recipe, encoder = Recipe("mfcc", chunks=None), SlowAt44100()
+((outcome,),) = run_apart(tasks_of(Path(sys.argv[1])), recipe, encoder, workers=1)
+assert hasattr(outcome, "features"), outcome
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def test_apart_a_long_file_takes_little_more_memory_at_any_rate(tmp_path: Path) -> None:
+    """Half an hour at 44.1 kHz is 317 MB: what is held is bounded by bytes, not by chunks."""
+    peaks = []
+    for minutes in (0.5, 30):
+        folder = tmp_path / str(minutes)
+        folder.mkdir()
+        long_noise(folder / "noise.wav", minutes)
+        done = subprocess.run(
+            [sys.executable, "-c", APART, str(folder), str(Path(__file__).parent)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        peaks.append(int(done.stdout))
+    assert peaks[1] - peaks[0] < 160, peaks
+
+
+def test_in_a_worker_a_long_file_takes_little_more_memory(tmp_path: Path) -> None:
+    """A quarter of an hour at 12 kHz is 43 MB."""
+    peaks = []
+    for minutes in (0.5, 15):
+        folder = tmp_path / str(minutes)
+        folder.mkdir()
+        long_noise(folder / "noise.wav", minutes)
+        (told,) = named(run_pool(tasks_of(folder), Peak("mfcc", chunks=None), workers=1)).values()
+        assert isinstance(told, Failure)
+        assert told.stage == "told"
+        peaks.append(int(told.reason) // MEGABYTE)
+    assert peaks[1] - peaks[0] < 30, peaks
+
+
+def long_noise(path: Path, minutes: float) -> None:
+    half = (np.random.default_rng(0).normal(size=30 * 8000) * 0.05).astype(np.float32)
+    with soundfile.SoundFile(path, "w", 8000, 1, "PCM_16") as file:
+        for _ in range(round(2 * minutes)):
+            file.write(half)
 
 
 def test_a_worker_has_the_environment_of_its_parent_now(
@@ -461,3 +605,22 @@ def test_a_worker_has_the_environment_of_its_parent_now(
     monkeypatch.setenv("SEGUE_HOME", str(tmp_path / "another-home"))
     with pytest.raises(SegueError, match="another-home"):  # where it looks for weights
         list(run_pool(tasks_of(music), Recipe("choi2017-msd"), workers=1))
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processors cannot be chosen here")
+def test_a_worker_may_use_the_processors_that_its_parent_may_use_now() -> None:
+    """The server may have been started while the parent was bound to one of them."""
+    allowed = os.sched_getaffinity(0)
+    one = {min(allowed)}
+    try:
+        os.sched_setaffinity(0, one)
+        processes.prepare()
+        os.sched_setaffinity(0, allowed)
+        for chosen in (allowed, one):
+            os.sched_setaffinity(0, chosen)
+            process, connection = processes.start(tell_affinity, (), name="affine")
+            assert connection.recv() == chosen
+            process.join()
+            connection.close()
+    finally:
+        os.sched_setaffinity(0, allowed)

@@ -18,6 +18,7 @@ from typing import Any
 import fsspec
 import numpy as np
 import psutil
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
@@ -28,7 +29,7 @@ from segue.encoders import Encoder, encoder
 from segue.errors import StoreError, UsageError
 from segue.extraction import Limits, Recipe, extract
 from segue.extraction import ray_backend as backend
-from segue.extraction.batches import Embedder, Keeper, counted, lists_of
+from segue.extraction.batches import LIST, Embedder, Keeper, counted, lists_of
 from segue.extraction.crew import crew
 from segue.extraction.ray_backend import extract_with_ray
 from segue.extraction.worker import Outcome, Task
@@ -182,14 +183,46 @@ def test_a_second_run_only_does_what_is_new(cluster: None, tracks: Path, tmp_pat
     assert time.monotonic() - began < 2  # without a single actor
 
 
-def actors() -> list[psutil.Process]:
+def test_a_folder_named_like_a_column_is_no_column(
+    cluster: None, tracks: Path, tmp_path: Path
+) -> None:
+    there = table_at(tmp_path / "start=1" / "line=2" / "_store")
+    done = same_tables(found_in(tracks), there, table_at(tmp_path / "here"), MFCC)
+    assert counts(done) == (60, 0, 3)
+
+
+def actors(name: str = "MapWorker") -> list[psutil.Process]:
     """The actors of this process's cluster."""
     found = []
     for one in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):  # some come and go
-            if "MapWorker" in "".join(one.cmdline()):
+            if name in "".join(one.cmdline()):
                 found.append(one)
     return found
+
+
+def test_killing_whoever_knows_what_is_stored_loses_nothing(cluster: None, tmp_path: Path) -> None:
+    music, stored = tmp_path / "music", tmp_path / "stored"
+    music.mkdir()
+    stored.mkdir()
+    for number in range(145):  # all of a size that is stored, so that each batch asks
+        samples = np.random.default_rng(number).normal(0, 0.1, 12000)
+        soundfile.write((music if number else stored) / f"{number}.wav", samples, 12000)
+    table, expected = table_at(tmp_path / "store"), table_at(tmp_path / "expected")
+    extract(found_in(stored), table, MFCC, workers=1)
+    killed: list[int] = []
+
+    def kill(done: int, quarantined: int, total: int) -> None:
+        for one in actors("Keeper"):
+            one.kill()
+            killed.append(one.pid)
+
+    done = extract_with_ray(found_in(music), table, MFCC, workers=2, progress=kill)
+    assert len(killed) > 1
+    assert counts(done) == (144, 0, 0)
+    extract(found_in(stored), expected, MFCC, workers=1)
+    extract(found_in(music), expected, MFCC, workers=1)
+    assert table.fingerprint() == expected.fingerprint()
 
 
 def at_work() -> psutil.Process:
@@ -375,3 +408,25 @@ def test_as_many_processors_are_left_as_there_are_machines(
     assert found.actors == (asked or cpus * machines)
     assert round(found.actors * found.cpus, 3) <= machines * (cpus - 1)
     assert 16 <= found.batch <= 1024
+
+
+def test_memory_is_shared_by_the_actors_there_are() -> None:
+    assert crew([{"CPU": 16}], tracks=10**6).together == 16
+    assert crew([{"CPU": 16}], tracks=10**6, actors=2).together == 2
+    assert crew([{"CPU": 64}], tracks=40).together == 3
+    assert crew([{"CPU": 4}] * 2, tracks=10**6, actors=20).together == 10
+
+
+def test_of_a_batch_each_track_that_was_moved_is_counted(tracks: Path, tmp_path: Path) -> None:
+    """Two tracks of one file are two."""
+    table = table_at(tmp_path / "store")
+    extract(found_in(tracks), table, MFCC, workers=1)
+    moved = shutil.copy(tracks / "00.wav", tmp_path / "moved.wav")
+    rows = [{"path": str(moved), "id": name} for name in ("a", "b")]
+    lines = [
+        {**track._asdict(), "path": str(track.path), "known_size": True}
+        for track in Manifest.from_rows(rows).tracks()
+    ]
+    ask = Keeper(str(table.folder)).stored
+    work = Embedder(str(table.folder), MFCC, Limits(), ask=ask)
+    assert counted(work(pa.Table.from_pylist(lines, schema=LIST))) == (0, 2, [])

@@ -5,10 +5,13 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import resource
 import signal
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +114,43 @@ class SlowRecipe(Recipe):
         return SlowChunks(Recipe(self.name, chunks=self.chunks).build())
 
 
+class SlowAt44100(Encoder):
+    """Mean and deviation of samples at a high rate, which takes it a while."""
+
+    def __init__(self) -> None:
+        card = Recipe("mfcc", chunks=None).build().card
+        self.card = replace(card, front_end=replace(card.front_end, rate=44100))
+
+    def encode_chunks(self, chunks: Sequence[np.ndarray]) -> np.ndarray:
+        time.sleep(0.02 * len(chunks))
+        samples = np.stack(chunks)
+        return np.stack([samples.mean(axis=1), samples.std(axis=1)], axis=1)
+
+
+class Unstartable(Recipe):
+    def build(self) -> Encoder:
+        time.sleep(FOREVER)
+        return Recipe(self.name).build()
+
+
+class Sluggish(Recipe):
+    """Longer about its encoder than a track may be silent."""
+
+    def build(self) -> Encoder:
+        time.sleep(1.5)
+        return Recipe(self.name).build()
+
+
+class Peak(Recipe):
+    """Says how much memory its process has taken at most, in the reason of a failure."""
+
+    def process(self, tasks: Sequence[worker.Task], encoder: Encoder) -> list[worker.Outcome]:
+        (outcome,) = worker.process(tasks, encoder)
+        assert not isinstance(outcome, Failure), outcome
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return [Failure(facts=outcome.facts, stage="told", reason=str(peak))]
+
+
 class Telling(Recipe):
     """Says of its process what no outcome says, in the reason of a failure."""
 
@@ -135,3 +175,8 @@ class Telling(Recipe):
 def tasks_of(music: Path | Manifest) -> list[worker.Task]:
     manifest = music if isinstance(music, Manifest) else from_folder(music, suffixes={".wav"})
     return [worker.Task(track) for track in manifest.tracks()]
+
+
+def tell_affinity(connection: Connection) -> None:
+    """The processors that this process may use."""
+    connection.send(os.sched_getaffinity(0))

@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 from segue.cli import app
 from segue.datasets import Manifest, from_folder
 from segue.errors import UsageError
+from segue.store import Failure, FileFacts
 from segue.workflows import embed
-from segue.workflows.planning import Memory, plan_embedding
+from segue.workflows.planning import Memory, _rate, plan_embedding
 
 CLOSE = pytest.approx
 
@@ -79,6 +80,19 @@ def test_refused_files_are_counted_with_their_stage(music: Path) -> None:
     assert (none.refused, none.output_bytes) == (2, 0)
 
 
+def test_outcomes_that_come_together_are_counted_together() -> None:
+    """In this process eight come at once: the last of them is no sign of a higher rate."""
+    outcome = Failure(facts=FileFacts(id="a", path="/a", line=1, bytes=1, mtime_ns=1), stage="x",
+                      reason="y")  # fmt: skip
+    for sampled in (8, 16, 32):
+        tried = [(4.0 * (number // 8 + 1), outcome) for number in range(sampled)]
+        rate, start = _rate(tried, 1)
+        assert (rate, start) == CLOSE((2.0, 0.0))
+    pooled = [(3.0 + number / 4, outcome) for number in range(32)]  # two workers, 2.5 s to start
+    rate, start = _rate(pooled, 2)
+    assert (rate, start) == CLOSE((4.0, 2.75))
+
+
 def test_a_sample_of_nothing_is_refused(music: Path) -> None:
     with pytest.raises(UsageError, match="a sample of 1 or more"):
         plan_embedding(music, sample=0)
@@ -95,7 +109,7 @@ def test_on_the_command_line(music: Path, tmp_path: Path) -> None:
     assert found["memory_bytes"] > 50e6
     shown = CliRunner().invoke(app, line)
     assert shown.exit_code == 0
-    for word in ("tracks a second", "kB", "MB", "melstats, 800 numbers a track"):
+    for word in ("tracks a second", "kB", "memory", "melstats, 800 numbers a track"):
         assert word in shown.stdout
     wrong = CliRunner().invoke(app, [*line, "--memory-budget", "much"])
     assert wrong.exit_code == 2

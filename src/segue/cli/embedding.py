@@ -51,7 +51,7 @@ def embed(
     layers: options.Layers = None,
     chunks: options.Chunks = "1",
     device: options.Device = "cpu",
-    workers: options.Workers = None,
+    workers: options.Embedders = None,
     engine: Annotated[
         Engine, typer.Option(help="ray: on a Ray cluster; needs segue\\[ray].")
     ] = Engine.LOCAL,
@@ -157,7 +157,7 @@ def plan(
     layers: options.Layers = None,
     chunks: options.Chunks = "1",
     device: options.Device = "cpu",
-    workers: options.Workers = None,
+    workers: options.Embedders = None,
     memory_budget: options.MemoryBudget = None,
     time_limit: options.TimeLimit = 120.0,
     sample: Annotated[int, typer.Option(help="Files that are tried.")] = 32,

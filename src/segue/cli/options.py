@@ -19,6 +19,14 @@ Device = Annotated[str, typer.Option(help="cpu, or a torch device such as cuda."
 Workers = Annotated[
     int | None, typer.Option(help="Processes. Default: one a processor. Never changes a result.")
 ]
+Embedders = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        help="Processes. Default: one a processor, fewer for few files. 0: in the command's own "
+        "process, which a file that crashes a decoder then ends. Never changes a result.",
+    ),
+]
 TimeLimit = Annotated[
     float,
     typer.Option(

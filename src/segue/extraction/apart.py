@@ -15,7 +15,7 @@ import numpy as np
 from segue.card import EncoderCard
 from segue.encoders import Encoder
 from segue.encoders.protocol import Samples, mean_vector
-from segue.extraction.limits import Limits
+from segue.extraction.limits import MEGABYTE, Limits
 from segue.extraction.serving import Say
 from segue.extraction.supervisor import TICK, Batch, Done, Event, Said, Supervisor
 from segue.extraction.worker import (
@@ -35,6 +35,7 @@ from segue.extraction.worker import (
 from segue.store import Failure
 
 CHUNKS = 32  # encoded together
+HELD = 64 * MEGABYTE  # of decoded audio here, collected and submitted: few chunks of a high rate
 SUBMITTED = 2  # batches: one is being encoded, one waits so that the device need not
 
 
@@ -97,7 +98,8 @@ def run_apart(
     limits : Limits, optional
         As for :func:`segue.extraction.pool.run_pool`.
     chunks : int
-        Encoded together, of whatever tracks they are.
+        Encoded together at most, of whatever tracks they are; fewer where three times as many
+        take more than 64 MB of samples.
     gauge : Gauge, optional
         Filled with how long encoding was busy and how long it waited.
 
@@ -115,17 +117,19 @@ def run_apart(
     limits = limits or Limits()
     limits.check()
     card = encoder.card
+    bytes_of_one = chunk_size(card) * np.dtype(np.float32).itemsize
+    chunks = max(1, min(chunks, HELD // ((SUBMITTED + 1) * bytes_of_one)))
     held = 0
     if limits.memory is not None:  # what this process takes is measured after it has encoded
         recipe.warm(encoder)
-        held = (SUBMITTED + 2) * chunks * noise(chunk_size(card)).nbytes
+        held = (SUBMITTED + 2) * chunks * bytes_of_one  # once more, as the encoder stacks them
     desk = _Desk(encoder, chunks, gauge or Gauge())
     crew = Supervisor(_Decoding(card), tasks, workers=workers, limits=limits, held=held)
     with desk, crew:
         while (decoding := crew.busy()) or not desk.idle():
             events: list[Event] = []
-            if decoding and not desk.full():
-                events = crew.step(wake=[desk.bell])
+            if decoding and desk.room():
+                events = crew.step(wake=[desk.bell], room=desk.room())
             else:
                 wait([desk.bell], TICK)  # those who decode wait until there is room
             desk.take(events)
@@ -213,8 +217,9 @@ class _Desk:
     def idle(self) -> bool:
         return not self.waiting and not self.flying
 
-    def full(self) -> bool:
-        return len(self.waiting) >= self.size
+    def room(self) -> int:
+        """Chunks that may come before some have been submitted."""
+        return max(0, self.size - len(self.waiting))
 
     def take(self, events: Sequence[Event]) -> None:
         """What workers sent: chunks, the ends of tracks, and tracks that broke off."""

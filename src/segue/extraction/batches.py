@@ -118,6 +118,9 @@ class Embedder:
     ask : callable, optional
         For what is stored under content keys, see :class:`Keeper`; asked for files of a size that
         is stored.
+    after_ns : int
+        When the latest that the table held was written: what is written now is later than that,
+        although the clock of this machine may be behind.
     """
 
     def __init__(
@@ -127,8 +130,9 @@ class Embedder:
         limits: Limits,
         workers: int = 1,
         ask: Ask | None = None,
+        after_ns: int = 0,
     ) -> None:
-        self.table = FeatureTable.open(place)
+        self.table = FeatureTable.open(place, after_ns=after_ns)
         self.ask = ask
         self.outcomes: Callable[[Sequence[Task]], Iterator[list[Outcome]]]
         if recipe.device == "cpu":
@@ -154,6 +158,7 @@ class Embedder:
         """
         tasks = [_task(line) for line in batch.to_pylist()]
         rows = self._moved([task for task in tasks if task.sha256])
+        moved = len(rows)  # of tracks: two may have one place
         known, failures = {row.facts.place for row in rows}, []
         left = [task for task in tasks if file_facts(task.track).place not in known]
         for outcomes in self.outcomes(left):
@@ -168,14 +173,14 @@ class Embedder:
             self.table.fail(failure)
         self.table.flush()
         notes = json.dumps([asdict(failure) for failure in failures])
-        counts = {"computed": len(rows) - len(known), "moved": len(known), "failures": notes}
+        counts = {"computed": len(rows) - moved, "moved": moved, "failures": notes}
         return pa.Table.from_pylist([counts])
 
     def _moved(self, tasks: Sequence[Task]) -> list[Row]:
         """Rows of files that are stored under another name, for the places where they are now."""
         if self.ask is None or not tasks:
             return []
-        facts = [file_facts(task.track) for task in tasks]
+        facts = [task.facts or file_facts(task.track) for task in tasks]
         keys = [
             content_key(task.sha256 or "", one.start, one.duration)
             for task, one in zip(tasks, facts, strict=True)
@@ -192,8 +197,11 @@ class Embedder:
 def _task(line: Mapping[str, Any]) -> Task:
     cells = {name: line[name] for name in Track._fields}
     track = Track(**{**cells, "path": Path(line["path"])})
+    if not line["known_size"]:
+        return Task(track)
+    facts = file_facts(track)  # before it is hashed: the hash holds for that file
     try:
-        return Task(track, content_hash(track.path) if line["known_size"] else None)
+        return Task(track, content_hash(track.path), facts)
     except AudioError:
         return Task(track)  # the worker meets the same and says why
 

@@ -94,7 +94,7 @@ def crew(
         gpus=0.0 if kind == "CPU" else _floor(1 / crowd),
         workers=max(1, int(cpus)),
         batch=max(LEAST, min(most, math.ceil(tracks / (count * TURNS)))),
-        together=math.ceil(max(places) * crowd),
+        together=min(count, math.ceil(max(places) * crowd)),
     )
 
 

@@ -33,9 +33,13 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXP
 
 def available_cpus() -> int:
     """Processors this process may use (a container's share, not the machine's)."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    cpus = processors()
+    return (os.cpu_count() or 1) if cpus is None else len(cpus)
+
+
+def processors() -> set[int] | None:
+    """Which ones; None where the system does not say."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
 
 
 def prepare() -> None:
@@ -83,7 +87,10 @@ def start(
     ours, theirs = chosen.Pipe(duplex=True)
     # BaseContext knows Process only as an attribute of its kinds
     process: BaseProcess = chosen.Process(  # type: ignore[attr-defined]
-        target=_begin, args=(work, dict(os.environ), theirs, *arguments), name=name, daemon=True
+        target=_begin,
+        args=(work, dict(os.environ), processors(), theirs, *arguments),
+        name=name,
+        daemon=True,
     )
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
@@ -95,10 +102,14 @@ def start(
     return process, ours
 
 
-def _begin(work: Callable[..., None], variables: dict[str, str], *arguments: Any) -> None:
-    """Work in the environment that the parent has now, not when the fork server was started."""
+def _begin(
+    work: Callable[..., None], variables: dict[str, str], cpus: set[int] | None, *arguments: Any
+) -> None:
+    """Work where the parent may work now, not where it might when the fork server was started."""
     os.environ.clear()
     os.environ.update(variables)
+    if cpus is not None:
+        os.sched_setaffinity(0, cpus)
     work(*arguments)
 
 

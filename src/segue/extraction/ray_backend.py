@@ -126,9 +126,12 @@ def extract_with_ray(
                     hands = crew(_machines(), tracks=tracks, actors=workers, device=recipe.device)
                     log.info("%d actors, batches of %d tracks", hands.actors, hands.batch)
                     ask = _Ask.of(table) if len(run.index) else None
-                    reports = _work(lists, table, recipe, hands, limits or Limits(), ask)
+                    after_ns = run.index.latest_ns
+                    reports = _work(lists, table, recipe, hands, limits or Limits(), ask, after_ns)
                     with closing(reports):  # before Ray ends: its tidying up would start it again
                         run.count(reports)
+                if not isinstance(table.folder, Path):  # here, who takes the lock next merges
+                    table.compact(alone=True)  # the actors are done
     done = run.report()
     return EmbedReport(**{one.name: getattr(done, one.name) for one in fields(done)}, table=table)
 
@@ -180,6 +183,7 @@ def _work(
     hands: Crew,
     limits: Limits,
     ask: _Ask | None,
+    after_ns: int,
 ) -> Generator[pa.Table]:
     """Reports of the batches, as actors finish them."""
     from ray.data import ActorPoolStrategy, DataContext, read_parquet
@@ -190,11 +194,12 @@ def _work(
         recipe = replace(recipe, device="cuda")  # whichever Ray lets the actor see
     paths, files = _for_ray(lists)
     with quietly(), _told_plainly(), DataContext.current(_settings()):
-        tracks = read_parquet(paths, filesystem=files, num_cpus=READ_CPUS)
+        # a table's place may hold a folder start=1, which is no column of the lists
+        tracks = read_parquet(paths, filesystem=files, num_cpus=READ_CPUS, partitioning=None)
         batches = tracks.repartition(target_num_rows_per_block=hands.batch, strict=True)
         reports = batches.map_batches(
             Embedder,
-            fn_constructor_args=(str(table.folder), recipe, limits, hands.workers, ask),
+            fn_constructor_args=(str(table.folder), recipe, limits, hands.workers, ask, after_ns),
             batch_size=hands.batch,
             batch_format="pyarrow",
             compute=ActorPoolStrategy(size=hands.actors, max_tasks_in_flight_per_actor=2),
@@ -242,7 +247,8 @@ class _Ask:
     def of(cls, table: FeatureTable) -> _Ask:
         import ray
 
-        keeper = ray.remote(Keeper).options(num_cpus=0, max_restarts=-1)
+        # it only reads: when it is lost, it is started again and asked again
+        keeper = ray.remote(Keeper).options(num_cpus=0, max_restarts=-1, max_task_retries=-1)
         return cls(keeper.remote(str(table.folder)))
 
     def __call__(self, keys: Sequence[str]) -> list[Stored | None]:

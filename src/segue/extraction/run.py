@@ -190,6 +190,12 @@ def fill(
     """What :func:`extract` does, for any table and whatever a recipe makes of a track."""
     if workers is not None and workers < 0:
         raise UsageError(wanted="workers, 0 or more", got=str(workers), fix="Use --workers 1")
+    if workers == 0 and limits is not None and limits.memory is not None:
+        raise UsageError(
+            wanted="worker processes, whose memory can be limited",
+            got="--memory-budget with --workers 0",
+            fix="Use --workers 1, or drop the budget",
+        )
     with table.lock(say):
         run = Run(table, len(manifest), retry_failed=retry_failed, progress=progress)
         try:

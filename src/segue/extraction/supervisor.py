@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import math
 import signal
 import time
 from collections import deque
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, Generic, Self
 
 from segue.errors import SegueError
@@ -28,6 +30,8 @@ TICK = 0.25  # seconds between two looks at time and memory
 BEAT = 1.0  # seconds between two signs of life, fewer under a short limit
 PATIENCE = 2.0  # seconds for workers to end on their own
 READ_AT_ONCE = 4  # messages of one worker before the others have their turn
+START = 600.0  # seconds for a worker to build what it works with, at least
+ROOM = 4096  # bytes that surely fit into a connection whose other end does not read now
 STILLBORN = 3  # workers lost in a row, for each that is wanted, before the run is given up
 
 
@@ -73,6 +77,7 @@ class Worker:
     process: BaseProcess
     connection: Connection
     batches: deque[Batch] = field(default_factory=deque)
+    told: int = 0  # of these it was sent
     ready: bool = False
     busy: bool = False  # with the first of its batches
     done: int = 0  # batches
@@ -115,7 +120,8 @@ class Supervisor(Generic[Built]):
     UsageError
         The limits allow not even one worker.
     SegueError
-        Worker processes cannot start at all here; no track is blamed for that.
+        Worker processes cannot start at all here, or not within ten minutes (or the limit on
+        time, if that is more); no track is blamed for that.
     """
 
     def __init__(
@@ -156,9 +162,12 @@ class Supervisor(Generic[Built]):
         self._feed()
         return any(one.batches for one in self.workers)
 
-    def step(self, timeout: float = TICK, wake: Sequence[Connection] = ()) -> list[Event]:
+    def step(
+        self, timeout: float = TICK, wake: Sequence[Connection] = (), room: float = math.inf
+    ) -> list[Event]:
         """What happened, waiting for it up to ``timeout`` seconds; ``wake`` ends the wait too.
 
+        When there are ``room`` events, no further worker is read from: what it says waits there.
         Time that passes between two calls counts against no worker: nobody listened.
         """
         began = time.monotonic()
@@ -170,7 +179,7 @@ class Supervisor(Generic[Built]):
         events: list[Event] = []
         for one in list(self.workers):
             if one.connection in ready or one.process.sentinel in ready:
-                self._read(one, events)
+                self._read(one, events, room)
             else:
                 one.quiet += passed
         self._judge(events)
@@ -231,12 +240,14 @@ class Supervisor(Generic[Built]):
     def _send(self, one: Worker, batch: Batch) -> None:
         one.batches.append(batch)
         if one.ready:
-            _tell(one, batch)
+            _tell(one)
 
     # -- messages from workers -----------------------------------------------------------------
 
-    def _read(self, one: Worker, events: list[Event]) -> None:
+    def _read(self, one: Worker, events: list[Event], room: float) -> None:
         for _ in range(READ_AT_ONCE):
+            if len(events) >= room:
+                return
             try:
                 if not one.connection.poll():
                     break
@@ -262,8 +273,7 @@ class Supervisor(Generic[Built]):
             one.ready = self.ever_ready = True
             if self.limits.memory is not None and self.budget is None:
                 self._measure(one, self.limits.memory)  # before it has anything to do
-            for batch in one.batches:
-                _tell(one, batch)
+            _tell(one)
         elif kind == TOOK:
             one.busy = True
         elif kind == SAID:
@@ -271,8 +281,10 @@ class Supervisor(Generic[Built]):
         elif kind == DONE:
             one.busy = False
             one.done += 1
+            one.told -= 1
             self.lost = 0
             events.append(Done(one.batches.popleft(), what))
+            _tell(one)
 
     def _measure(self, one: Worker, limit: int) -> None:
         self.budget = share(limit, worker=one.pid, wanted=self.wanted, held=self.held)
@@ -292,6 +304,8 @@ class Supervisor(Generic[Built]):
         now = time.monotonic()
         look = self.budget is not None and now - self.looked >= TICK
         for one in list(self.workers):
+            if not one.ready and one.quiet >= max(START, self.limits.seconds):
+                raise _no_workers(f"they do not start within {one.quiet:.0f} s")
             if not one.busy:
                 continue
             if one.quiet >= self.limits.seconds:
@@ -362,9 +376,19 @@ def _swollen(one: Worker, budget: Budget) -> bool:
     return one.size > budget.share
 
 
-def _tell(one: Worker, batch: Batch) -> None:
-    with contextlib.suppress(OSError):  # it has just ended, which shows when it is read from
-        one.connection.send(batch.tasks)
+def _tell(one: Worker) -> None:
+    """Send what it has in hand and was not sent.
+
+    A worker that works does not read, and may itself wait until what it says is read here: what
+    it is sent meanwhile must fit into the connection, or both would wait for ever.
+    """
+    for batch in list(one.batches)[one.told :]:
+        content = ForkingPickler.dumps(batch.tasks)
+        if one.told and len(content) > ROOM:
+            return  # when it is done with the one before
+        one.told += 1
+        with contextlib.suppress(OSError):  # it has just ended, which shows when it is read from
+            one.connection.send_bytes(content)
 
 
 def _end(process: BaseProcess) -> None:
@@ -374,7 +398,8 @@ def _end(process: BaseProcess) -> None:
 
 
 def _no_workers(problem: str) -> SegueError:
-    return SegueError(wanted="worker processes", got=problem, fix="Use one worker (--workers 1)")
+    fix = "Work without them: --workers 0, on this machine"
+    return SegueError(wanted="worker processes", got=problem, fix=fix)
 
 
 def _ending(code: int) -> str:

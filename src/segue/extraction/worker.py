@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import stat
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -146,19 +147,29 @@ def _absolute(path: Path) -> str:
 
 
 def content_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes, read in blocks.
+    """SHA-256 of a file's bytes, read in blocks; of those it had when it was opened.
 
     Raises
     ------
     UnreadableAudioError
-        When the file cannot be opened or read.
+        When the file cannot be opened or read, or is a pipe or device, which may never end.
     """
     state = hashlib.sha256()
     try:
         # not blocking: opening a pipe nobody writes to would wait for ever
         with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
-            while block := file.read(HASH_BLOCK):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise UnreadableAudioError(
+                    wanted="a readable audio file",
+                    got="a pipe, socket or device, not a regular file",
+                    fix="Save the audio to a file",
+                    source=path,
+                )
+            left = status.st_size  # one that grows faster than it is read would have no end
+            while block := file.read(min(left, HASH_BLOCK)):
                 state.update(block)
+                left -= len(block)
                 beat()
     except (OSError, ValueError) as error:
         raise UnreadableAudioError(

@@ -1,8 +1,9 @@
 """Features on disk: content-addressed, append-only, resumable."""
 
 from segue.store.folder import choose_table, tables
-from segue.store.frames import FrameKind, FrameTable
+from segue.store.frames import FrameTable
 from segue.store.index import Index
+from segue.store.kinds import FrameKind
 from segue.store.rows import Contents, Failure, FileFacts, Place, Row, Stored, content_key
 from segue.store.table import FeatureTable
 

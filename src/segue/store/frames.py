@@ -9,15 +9,12 @@ was written of its place last.
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import logging
-import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,75 +23,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.card import canonical_json, flatten
 from segue.errors import StoreError, UsageError
 from segue.files import Location, remove_partial, remove_quietly, write_atomically
 from segue.files import folder as location
 from segue.store.finding import find_rows
 from segue.store.index import Index
-from segue.store.locking import Say, writer_lock
-from segue.store.naming import next_name
-from segue.store.quarantine import FAILURES, noted_failures, standing_failures, write_failures
+from segue.store.kinds import KIND, FrameKind, read_kind, write_kind
+from segue.store.locking import Say, make_once, writer_lock
+from segue.store.naming import Names
+from segue.store.quarantine import (
+    FAILURES,
+    Noted,
+    merge_failures,
+    noted_failures,
+    standing_failures,
+    write_failures,
+)
 from segue.store.rows import Contents, Failure, FileFacts, Place, Row, Stored
 from segue.store.sidecar import damaged, facts_of, read_sidecar, row_of, sidecar
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
-KIND = "frames.json"
 SHARD_BYTES = 64 * 2**20
 SHARD_TRACKS = 4096  # a sidecar is read whole
+MANY_FAILURES = 32  # files of failures, which are merged then
 OPEN_SHARDS = 256  # each open map holds a file handle, of which a process has about a thousand
 STALE_SECONDS = 3600.0  # nobody is an hour between an array and its sidecar
 
 Frames = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class FrameKind:
-    """What the frames of a table are, and the hash that binds them to it.
-
-    Attributes
-    ----------
-    label : str
-        What people call it ("hamel2013", or an encoder's label).
-    width : int
-        Numbers per frame.
-    facts : mapping
-        All that can change a number in a frame, as plain values that survive JSON.
-
-    Examples
-    --------
-    >>> FrameKind("hamel2013", 200, {"hop": 512}).folder
-    'frames-hamel2013-656f2a7c3c59'
-    """
-
-    label: str
-    width: int
-    facts: Mapping[str, Any]
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 over width and facts."""
-        facts = {"width": self.width, "facts": self.facts}
-        return hashlib.sha256(canonical_json(facts).encode()).hexdigest()
-
-    @property
-    def folder(self) -> str:
-        """Name of its table's folder.
-
-        Raises
-        ------
-        UsageError
-            When the label cannot be part of a file name.
-        """
-        if not re.fullmatch(r"\w[\w@.+-]*", self.label):
-            raise UsageError(
-                wanted="a label of letters, digits and @ . + - _",
-                got=repr(self.label),
-                fix="Choose another label",
-            )
-        return f"frames-{self.label}-{self.digest[:12]}"
 
 
 @dataclass(slots=True)
@@ -125,6 +81,7 @@ class FrameTable:
     pending: dict[int, Row] = field(default_factory=dict, repr=False)
     failing: dict[int, Failure] = field(default_factory=dict, repr=False)
     _latest_ns: int = field(default=0, repr=False)
+    _names: dict[str, Names] = field(default_factory=dict, repr=False)
     _spans: dict[Path, NDArray[np.int64]] = field(default_factory=dict, repr=False)
     _maps: OrderedDict[Path, Frames] = field(default_factory=OrderedDict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -156,7 +113,7 @@ class FrameTable:
                 log.warning("a table beside the new one cannot be read: %s", error)
                 continue
             if other.kind.label == kind.label:
-                changes = "; ".join(_differences(other.kind, kind))
+                changes = "; ".join(other.kind.differences(kind))
                 log.warning("%s is kept; a new table is made: %s", other.folder.name, changes)
         try:
             (folder / "shards").mkdir(parents=True, exist_ok=True)
@@ -167,10 +124,8 @@ class FrameTable:
                 fix="Choose another folder",
                 source=folder,
             ) from error
-        facts = {"format": FORMAT, "digest": kind.digest, "label": kind.label}
-        facts |= {"width": kind.width, "facts": kind.facts}
-        write_atomically(folder / KIND, json.dumps(facts, indent=1).encode())
-        return cls(folder, kind)
+        make_once(folder / KIND, lambda: write_kind(folder, kind))
+        return cls.open(folder)
 
     @classmethod
     def open(cls, folder: str | Location) -> FrameTable:
@@ -182,25 +137,7 @@ class FrameTable:
             When it is no frame table, or its facts do not match its digest.
         """
         folder = _here(location(folder))
-        try:
-            facts = json.loads((folder / KIND).read_text(encoding="utf-8"))
-            kind = FrameKind(str(facts["label"]), int(facts["width"]), dict(facts["facts"]))
-            version, digest = facts["format"], facts["digest"]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise StoreError(
-                wanted=f"a frame table (a folder with {KIND})",
-                got=f"{type(error).__name__}: {error}",
-                fix="Name a folder that frames were written to",
-                source=folder,
-            ) from error
-        if version != FORMAT or digest != kind.digest or kind.width < 1:
-            raise StoreError(
-                wanted=f"format {FORMAT} and facts of digest {digest}",
-                got=f"format {version} and facts of digest {kind.digest}",
-                fix="It was changed by hand or by another version: write frames to a new folder",
-                source=folder,
-            )
-        return cls(folder, kind)
+        return cls(folder, read_kind(folder))
 
     def append(self, row: Row) -> None:
         """Add a track, its ``features`` being frames (t, width); whole shards are written.
@@ -232,7 +169,7 @@ class FrameTable:
             self.pending.clear()
         if self.failing:
             noted = [(failure, written_ns) for written_ns, failure in self.failing.items()]
-            write_failures(self.folder, noted)
+            write_failures(self.folder, noted, name=self._name(FAILURES))
             self.failing.clear()
 
     def _write(self) -> None:
@@ -240,7 +177,7 @@ class FrameTable:
         content = io.BytesIO()
         joined = np.concatenate([row.features for row in rows])
         np.save(content, joined.astype("<f4", copy=False), allow_pickle=False)
-        name = next_name(path.name for path in (self.folder / "shards").glob("[0-9]*-*"))
+        name = self._name("shards")
         write_atomically(self.folder / "shards" / f"{name}.npy", content.getvalue())
         note = sidecar(rows, list(self.pending), self.kind.digest)
         write_atomically(self.folder / "shards" / f"{name}.json", note)
@@ -262,11 +199,15 @@ class FrameTable:
         """
         with writer_lock(self.folder, say, wait=wait):
             self._clean(0.0)
+            self._names.clear()
+            merge_failures(self.folder, least=MANY_FAILURES)
             yield
 
     def index(self) -> Index:
         """What :meth:`contents` tells, in columns: to look many tracks up."""
-        index = Index.of(self.contents())
+        noted = noted_failures(self.folder)
+        met = max((written_ns for _, written_ns in noted.values()), default=0)
+        index = Index.of(self._contents(noted), after_ns=met)
         self._latest_ns = max(self._latest_ns, index.latest_ns)
         return index
 
@@ -278,13 +219,16 @@ class FrameTable:
         StoreError
             A sidecar is damaged.
         """
+        return self._contents(noted_failures(self.folder))
+
+    def _contents(self, noted: Noted) -> Contents:
         rows: dict[Place, Stored] = {}
         for path in self._shards():
             for number, cells in enumerate(self._sidecar(path)):
                 stored = Stored(facts_of(cells), cells["key"], cells["written_ns"], path, number)
                 earlier = rows.pop(stored.facts.place, stored)
-                rows[stored.facts.place] = max(earlier, stored, key=lambda one: one.written_ns)
-        return Contents(rows, standing_failures(noted_failures(self.folder), rows))
+                rows[stored.facts.place] = max(stored, earlier, key=lambda one: one.written_ns)
+        return Contents(rows, standing_failures(noted, rows))
 
     def find(self, tracks: Sequence[FileFacts]) -> list[Stored | None]:
         """The stored row of each track, None where there is none to use.
@@ -367,6 +311,10 @@ class FrameTable:
             raise damaged(path, error) from error
         return np.asarray(opened)
 
+    def _name(self, kind: str) -> str:
+        """Of a new file of that folder."""
+        return self._names.setdefault(kind, Names(self.folder / kind)).new()
+
     def _now(self) -> int:
         """The time in nanoseconds, later than anything known to be written to this table."""
         self._latest_ns = max(time.time_ns(), self._latest_ns + 1)
@@ -391,13 +339,3 @@ def _here(there: Location) -> Path:
             fix="Write frames to a local folder",
         )
     return there
-
-
-def _differences(old: FrameKind, new: FrameKind) -> list[str]:
-    mine = flatten({"width": old.width, **old.facts})
-    theirs = flatten({"width": new.width, **new.facts})
-    return [
-        f"{key}: {mine.get(key)} -> {theirs.get(key)}"
-        for key in sorted(mine.keys() | theirs.keys())
-        if mine.get(key) != theirs.get(key)
-    ]

@@ -14,8 +14,15 @@ from dataclasses import asdict
 from typing import Any
 
 from segue.errors import StoreError
-from segue.files import Location, entries, exists, plain_errors, read_bounded, settle
-from segue.files import write_atomically
+from segue.files import (
+    Location,
+    entries,
+    exists,
+    plain_errors,
+    read_bounded,
+    settle,
+    write_atomically,
+)
 from segue.store.naming import Names
 from segue.store.rows import LATEST_NS, Failure, FileFacts, Place, Stored
 
@@ -32,9 +39,7 @@ TRIES = 20  # of reading while another process merges
 Noted = dict[Place, tuple[Failure, int]]  # a place's latest failure and when it was written
 
 
-def write_failures(
-    folder: Location, failures: Iterable[tuple[Failure, int]], *, name: str
-) -> None:
+def write_failures(folder: Location, failures: Iterable[tuple[Failure, int]], *, name: str) -> None:
     """Write failures, each with the time it was met at (ns), to the quarantine of a table's folder.
 
     Parameters
@@ -169,7 +174,7 @@ def _read(paths: Iterable[Location], noted: Noted) -> None:
                     _note(noted, *_parsed(cells))
         except FileNotFoundError:
             raise
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError, OverflowError, RecursionError) as error:
             raise _damaged(path, error) from error
 
 

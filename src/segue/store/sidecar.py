@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.errors import StoreError
-from segue.store.rows import FileFacts, Row
+from segue.store.rows import LATEST_NS, FileFacts, Row
 
 FORMAT = 1
 SIDECAR_BYTES = 64 * 2**20  # more than any that segue writes
@@ -123,6 +123,10 @@ def _checked(cells: dict[str, Any]) -> dict[str, Any]:
         value = cells[name]
         if not isinstance(value, kind) or isinstance(value, bool):
             raise TypeError(f"{name} of a track is {value!r:.80}")
-        if isinstance(value, int | float) and not math.isfinite(value):
+        if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{name} of a track is {value!r:.80}")
+        if isinstance(value, int) and abs(value) >= 2**63:
+            raise ValueError(f"{name} of a track is {value!r:.80}")
+    if not 0 <= cells["written_ns"] < LATEST_NS:
+        raise ValueError(f"a track written at {cells['written_ns']} ns, which no clock shows")
     return cells

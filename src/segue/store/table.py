@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -28,11 +27,13 @@ from segue.files import Location, exists, remove_partial, write_atomically
 from segue.files import folder as location
 from segue.store.cards import CARD, read_card, table_folders, write_card
 from segue.store.compaction import compact_shards, shards
+from segue.store.fetching import fetch_features, fetch_rows
 from segue.store.finding import find_rows
 from segue.store.fingerprint import failure_digests, row_digests, together
 from segue.store.index import Index
-from segue.store.locking import Say, writer_lock
-from segue.store.naming import folder_name, next_name
+from segue.store.layout import FACTS
+from segue.store.locking import Say, make_once, writer_lock
+from segue.store.naming import Names, folder_name
 from segue.store.quarantine import (
     FAILURES,
     merge_failures,
@@ -42,9 +43,7 @@ from segue.store.quarantine import (
 )
 from segue.store.rows import Contents, Failure, FileFacts, Place, Row, Stored
 from segue.store.shards import (
-    FACTS,
     ShardGoneError,
-    features_of,
     read,
     read_part,
     read_whole,
@@ -52,16 +51,15 @@ from segue.store.shards import (
     stored_rows,
     to_arrow,
     to_parquet,
-    to_row,
 )
 
 log = logging.getLogger(__name__)
 
 SHARD_ROWS = 8192
 SHARD_BYTES = 16 * 2**20  # of features, which wait in memory until a shard is full
-MANY_SHARDS = 32  # small ones, which are merged then
+MANY_SHARDS = 32  # small ones, which are merged then; so many files of failures, too
 STALE_SECONDS = 86400.0  # nobody writes a file for a day
-TRIES = 5  # of reading while another process merges shards
+TRIES = 20  # of reading while another process merges shards
 
 T = TypeVar("T")
 
@@ -91,6 +89,7 @@ class FeatureTable:
     pending: dict[int, Row] = field(default_factory=dict, repr=False)
     failing: dict[int, Failure] = field(default_factory=dict, repr=False)
     _latest_ns: int = field(default=0, repr=False)
+    _names: dict[str, Names] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open_or_create(cls, store: str | Location, card: EncoderCard) -> FeatureTable:
@@ -145,12 +144,19 @@ class FeatureTable:
                 fix="Choose another folder with -o",
                 source=str(folder),
             ) from error
-        write_card(folder, card)
-        return cls(folder, card)
+        make_once(folder / CARD, lambda: write_card(folder, card))
+        return cls.open(folder)
 
     @classmethod
-    def open(cls, folder: str | Location) -> FeatureTable:
+    def open(cls, folder: str | Location, *, after_ns: int = 0) -> FeatureTable:
         """An existing table.
+
+        Parameters
+        ----------
+        folder : str, Path or UPath
+        after_ns : int
+            What is written to it is later than that, whatever the clock here says: to be told by
+            the process that has read the :meth:`index`, to those on other machines that have not.
 
         Raises
         ------
@@ -158,7 +164,7 @@ class FeatureTable:
             When it is no table, or its card does not match its digest.
         """
         folder = location(folder)
-        return cls(folder, read_card(folder))
+        return cls(folder, read_card(folder), _latest_ns=after_ns)
 
     @contextmanager
     def lock(self, say: Say | None = None, *, wait: float | None = None) -> Iterator[None]:
@@ -186,6 +192,8 @@ class FeatureTable:
             return
         with writer_lock(self.folder, say, wait=wait):
             self._clean(0.0)
+            self._names.clear()
+            merge_failures(self.folder, least=MANY_SHARDS)
             compact_shards(self.folder, self.card, full=self._full, least=MANY_SHARDS)
             yield
 
@@ -225,13 +233,12 @@ class FeatureTable:
         """
         if self.pending:
             rows = to_arrow(list(self.pending.values()), list(self.pending))
-            name = next_name(path.name for path in shards(self.folder))
-            path = self.folder / "shards" / f"{name}.parquet"
+            path = self.folder / "shards" / f"{self._name('shards')}.parquet"
             write_atomically(path, to_parquet(rows, self.card.digest))
             self.pending.clear()
         if self.failing:
             noted = [(failure, written_ns) for written_ns, failure in self.failing.items()]
-            write_failures(self.folder, noted)
+            write_failures(self.folder, noted, name=self._name(FAILURES))
             self.failing.clear()
 
     def compact(self, *, alone: bool = False) -> int:
@@ -254,7 +261,7 @@ class FeatureTable:
             return 0
         with writer_lock(self.folder) if isinstance(self.folder, Path) else nullcontext():
             merge_failures(self.folder)
-            return compact_shards(self.folder, self.card, full=self._full)
+            return self._steadily(lambda: compact_shards(self.folder, self.card, full=self._full))
 
     def contents(self) -> Contents:
         """Every place's latest row and failure, without reading features."""
@@ -276,10 +283,7 @@ class FeatureTable:
 
     def features(self, rows: Sequence[Stored]) -> NDArray[np.float32]:
         """X (len(rows), dim) of stored rows, each shard read once."""
-        try:
-            return self._features(rows)
-        except ShardGoneError as gone:
-            return self._features(self._again(rows, gone))
+        return self._fetch(fetch_features, rows)
 
     def rows_of(self, rows: Sequence[Stored]) -> list[Row]:
         """Stored rows as they were appended, for files that were moved or copied.
@@ -289,15 +293,11 @@ class FeatureTable:
         StoreError
             What lies there is of another key.
         """
-        try:
-            return self._rows_of(rows)
-        except ShardGoneError as gone:
-            return self._rows_of(self._again(rows, gone))
+        return self._fetch(fetch_rows, rows)
 
     def read(self) -> tuple[list[FileFacts], NDArray[np.float32]]:
         """Facts and features X (tracks, dim) of all places that are not quarantined."""
-        usable = self.contents().usable()
-        return [stored.facts for stored in usable], self.features(usable)
+        return self._steadily(self._read)
 
     def matrix(self, tracks: Sequence[FileFacts]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Features of tracks, X (n, dim), and which of them are there; rows absent are NaN.
@@ -305,11 +305,7 @@ class FeatureTable:
         A track is found by its place, if the file there is unchanged or gone since. A store that
         was carried to a machine without the audio is searched by id, where that is unmistakable.
         """
-        chosen = find_rows(self.contents(), tracks)
-        found = np.array([stored is not None for stored in chosen], dtype=bool)
-        X = np.full((len(tracks), self.card.dim), np.nan, np.float32)
-        X[found] = self.features([stored for stored in chosen if stored is not None])
-        return X, found
+        return self._steadily(lambda: self._matrix(tracks))
 
     @property
     def _full(self) -> int:
@@ -324,6 +320,10 @@ class FeatureTable:
         self._latest_ns = max(time.time_ns(), self._latest_ns + 1)
         return self._latest_ns
 
+    def _name(self, kind: str) -> str:
+        """Of a new file of that folder."""
+        return self._names.setdefault(kind, Names(self.folder / kind)).new()
+
     def _clean(self, older: float) -> None:
         for folder in (self.folder, self.folder / "shards", self.folder / FAILURES):
             remove_partial(folder, older=older)
@@ -337,13 +337,26 @@ class FeatureTable:
                 continue
         return reading()
 
+    def _read(self) -> tuple[list[FileFacts], NDArray[np.float32]]:
+        usable = self._contents().usable()
+        return [stored.facts for stored in usable], fetch_features(usable, self.card)
+
+    def _matrix(self, tracks: Sequence[FileFacts]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        chosen = find_rows(self._contents(), tracks)
+        found = np.array([stored is not None for stored in chosen], dtype=bool)
+        X = np.full((len(tracks), self.card.dim), np.nan, np.float32)
+        there = [stored for stored in chosen if stored is not None]
+        X[found] = fetch_features(there, self.card)
+        return X, found
+
     def _contents(self) -> Contents:
         noted = noted_failures(self.folder)
         rows: dict[Place, Stored] = {}
         for path in shards(self.folder):
-            for stored in stored_rows(path):
-                earlier = rows.get(stored.facts.place, stored)
-                rows[stored.facts.place] = max(earlier, stored, key=lambda one: one.written_ns)
+            for stored in stored_rows(path, self.card):
+                earlier = rows.get(stored.facts.place)
+                if earlier is None or earlier.written_ns <= stored.written_ns:  # as Index does
+                    rows[stored.facts.place] = stored
         ordered = dict(sorted(rows.items(), key=lambda item: item[1].written_ns))
         return Contents(ordered, standing_failures(noted, ordered))
 
@@ -352,48 +365,35 @@ class FeatureTable:
 
         @lru_cache(maxsize=16)  # files that were moved together were often written together
         def cells(part: int) -> pa.Table:
-            return read(paths[part], [*FACTS, "key", "written_ns"])
+            return read(paths[part], self.card, [*FACTS, "key", "written_ns"])
 
         def fetch(part: int, row: int) -> Stored:
             return stored_row(cells(part).slice(row, 1).to_pylist()[0], paths[part], row)
 
-        return Index(map(read_part, paths), noted, fetch)
+        return Index((read_part(path, self.card) for path in paths), noted, fetch)
 
     def _fingerprint(self) -> str:
         paths, index = shards(self.folder), self._index()
         digests = (
-            row_digests(read_whole(path).take(pa.array(rows)), self.card.dim)
+            row_digests(read_whole(path, self.card).take(pa.array(rows)), self.card.dim)
             for path, rows in zip(paths, index.rows_by_part(len(paths)), strict=True)
         )
         return together(self.card.digest, digests, failure_digests(index.failures))
 
-    def _features(self, rows: Sequence[Stored]) -> NDArray[np.float32]:
-        X = np.empty((len(rows), self.card.dim), np.float32)
-        for path, positions in _by_shard(rows).items():
-            values = features_of(read(path, ["features"]), self.card.dim)
-            X[positions] = values[[rows[position].row for position in positions]]
-        return X
-
-    def _rows_of(self, rows: Sequence[Stored]) -> list[Row]:
-        found: dict[int, Row] = {}
-        for path, positions in _by_shard(rows).items():
-            shard = read(path)
-            for position in positions:
-                stored = rows[position]
-                row = to_row(shard.slice(stored.row, 1), self.card.dim)
-                if row.key != stored.key:
-                    raise StoreError(
-                        wanted=f"the row of {stored.key}",
-                        got=f"one of {row.key}",
-                        fix="The shard was changed since it was read: run the same command again",
-                        source=str(path),
-                    )
-                found[position] = row
-        return [found[position] for position in range(len(rows))]
+    def _fetch(
+        self, fetch: Callable[[Sequence[Stored], EncoderCard], T], rows: Sequence[Stored]
+    ) -> T:
+        """Fetch rows, from where they are now if their shards were merged meanwhile."""
+        for _ in range(TRIES - 1):
+            try:
+                return fetch(rows, self.card)
+            except ShardGoneError as gone:
+                rows = self._again(rows, gone)
+        return fetch(rows, self.card)
 
     def _again(self, rows: Sequence[Stored], gone: ShardGoneError) -> list[Stored]:
         """Where rows are now whose shard was merged into another since they were found."""
-        there = self.contents().rows
+        there = self._steadily(self._contents).rows
         moved = [there.get(stored.facts.place) for stored in rows]
         found = [
             new
@@ -403,11 +403,3 @@ class FeatureTable:
         if len(found) < len(rows):
             raise gone
         return found
-
-
-def _by_shard(rows: Sequence[Stored]) -> dict[Location, list[int]]:
-    """Positions of the rows of each shard, so that each is read once."""
-    positions: dict[Location, list[int]] = defaultdict(list)
-    for position, stored in enumerate(rows):
-        positions[stored.shard].append(position)
-    return positions
