@@ -285,7 +285,7 @@ def test_an_error_of_an_actor_is_raised_as_what_it_was(
 
 def test_an_embedder_writes_to_memory_too(tracks: Path, tmp_path: Path) -> None:
     """What an actor does, in this process: files in memory are no other's."""
-    table = table_at("memory://bucket/store")
+    table = table_at(f"memory://{tmp_path.name}/store")
     lines = [
         {**track._asdict(), "path": str(track.path), "known_size": False}
         for track in found_in(tracks).tracks()
