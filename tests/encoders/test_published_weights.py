@@ -128,7 +128,7 @@ def test_pulled_weights_of_a_kind_numpy_has_not_are_refused(home: Path) -> None:
     path.parent.mkdir(parents=True)
     save_torch({"tags.bias": torch.zeros(4, dtype=torch.bfloat16)}, path)
     # with ml_dtypes, which onnx brings, numpy has it: then the digest is another
-    with pytest.raises(WeightsError, match="one that cannot be read|with SHA-256"):
+    with pytest.raises(WeightsError, match=r"one that cannot be read|with SHA-256"):
         encoder("choi2017-msd")
 
 
