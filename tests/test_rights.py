@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +12,17 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
+from joint_toys import random_joint
 from segue.cli import app
 from segue.encoders import ENCODERS, encoder
+from segue.encoders.folders import FACTS, packaged_folder
+from segue.encoders.registry import add
 from segue.errors import UsageError, WeightsError
 from segue.rights import VARIABLE, check_rights, commercial_only
 from segue.seeds import generator
+from segue.store import FeatureTable
 from segue.workflows import build_index, embed, fit
+from segue.workflows.jointfolder import open_embedding
 from segue.workflows.modelfile import Model
 from segue.workflows.similar import similar
 from segue.workflows.tables import asked_table
@@ -113,3 +121,33 @@ def test_every_command_that_opens_an_encoder_refuses_with_one_message(made: Path
         assert done.exit_code == 2, (line, done.output)
         assert REFUSED in " ".join(done.output.split()), line
         assert not Path(out).exists(), line
+
+
+def test_what_is_said_of_an_encoder_now_is_what_its_table_says(tmp_path: Path) -> None:
+    """The words of a card are no part of its digest: a table keeps those of the last run."""
+    card = encoder("mfcc").card
+    FeatureTable.open_or_create(tmp_path, card)
+    closed = replace(card, commercial=False, licence="cc-by-nc-4.0")
+    assert closed.digest == card.digest
+    assert FeatureTable.open_or_create(tmp_path, closed).card == closed
+    with commercial_only(), pytest.raises(UsageError, match=REFUSED):
+        asked_table(tmp_path, None)
+    FeatureTable.open_or_create(tmp_path, card)
+    with commercial_only():
+        assert asked_table(tmp_path, None).card.commercial
+
+
+def test_a_folder_of_ones_own_is_refused_too(tmp_path: Path) -> None:
+    folder = shutil.copytree(packaged_folder(RESEARCH), tmp_path / "own")
+    with commercial_only(), pytest.raises(UsageError, match=REFUSED):
+        add(folder)
+
+
+def test_a_joint_embedding_is_refused_before_it_is_read_or_extended(tmp_path: Path) -> None:
+    folder = random_joint(tmp_path / "joint", base=None).path
+    facts = json.loads((folder / FACTS).read_text())
+    facts["card"]["commercial"] = False
+    (folder / FACTS).write_text(json.dumps(facts))
+    with commercial_only(), pytest.raises(UsageError, match=REFUSED):
+        open_embedding(folder)
+    assert open_embedding(folder).folder.card.commercial is False

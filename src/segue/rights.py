@@ -14,7 +14,7 @@ from segue.card import EncoderCard
 from segue.errors import UsageError
 
 VARIABLE = "SEGUE_COMMERCIAL"
-_NO = ("", "0", "no", "false", "off")
+_NO = ("", "0", "n", "no", "f", "false", "off")  # as the command line reads it
 
 _wanted: ContextVar[bool] = ContextVar("commercial_only", default=False)
 

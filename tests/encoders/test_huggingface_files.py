@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from huggingface_toys import edit, save_toy, whole_model
 from segue.encoders import encoder
 from segue.encoders.huggingface import network as networks
 from segue.encoders.huggingface import open_model
+from segue.encoders.huggingface.readme import may_serve_business
 from segue.errors import UsageError, WeightsError
 
 pytest.importorskip("transformers", reason="the extra segue[hf] is not installed")
@@ -324,3 +326,28 @@ def test_a_processor_may_describe_the_extractor(copied: Callable[[str], Path]) -
     (folder / "processor_config.json").write_text(json.dumps(nested))
     own.unlink()
     assert open_model(str(folder)).card() == before
+
+
+@pytest.mark.parametrize(
+    ("licence", "permitted"),
+    [
+        ("mit", True),
+        (["mit", "apache-2.0"], True),
+        ([], False),
+        (["mit", {"name": "cc-by-nc-4.0"}], False),
+        (["mit", ["cc-by-nc-4.0"]], False),
+        (["mit", None], False),
+        (["mit"] * 200 + ["cc-by-nc-4.0"], False),
+    ],
+)
+def test_a_licence_that_is_not_understood_permits_nothing(licence: object, permitted: bool) -> None:
+    assert may_serve_business(licence) is permitted
+
+
+def test_a_front_matter_that_refers_to_itself_is_refused(copied: Callable[[str], Path]) -> None:
+    folder = copied("wav2vec2")
+    bomb = ["a: &a {x: 1}"]
+    bomb += [f"{b}: &{b} {{<<: [{', '.join([f'*{a}'] * 9)}]}}" for a, b in pairwise("abcdefghij")]
+    (folder / "README.md").write_text("---\n" + "\n".join(bomb) + "\n---\n")
+    with pytest.raises(WeightsError, match="malformed front matter"):
+        encoder(f"hf:{folder}")

@@ -211,17 +211,25 @@ def test_tensors_in_other_files_are_refused(model: onnx.ModelProto, tmp_path: Pa
     refused(model, tmp_path, "tensors in other files")
 
 
-def test_tensors_in_other_files_are_found_within_graphs(
+@pytest.mark.parametrize("operator", ["If", "Loop", "Scan", "RandomNormal", "Dropout", "NonZero"])
+def test_operators_that_branch_loop_or_draw_are_refused(
+    operator: str, model: onnx.ModelProto, tmp_path: Path
+) -> None:
+    model.graph.node.append(onnx.helper.make_node(operator, ["c"], ["y"]))
+    refused(model, tmp_path, f"operators that no encoder of segue needs: {operator}")
+
+
+def test_graphs_within_the_graph_are_refused_whatever_they_hold(
     model: onnx.ModelProto, tmp_path: Path
 ) -> None:
+    """One without nodes can still name a file, in a tensor that is its output."""
     hidden = onnx.TensorProto(name="x", data_type=1, dims=[1])
     hidden.data_location = onnx.TensorProto.EXTERNAL
-    constant = onnx.helper.make_node("Constant", [], ["x"], value=hidden)
-    branch = onnx.helper.make_graph([constant], "branch", [], [])
-    model.graph.node.append(
-        onnx.helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)
-    )
-    refused(model, tmp_path, "tensors in other files")
+    hidden.external_data.add(key="location", value="secret.bin")
+    out = onnx.helper.make_tensor_value_info("x", 1, [1])
+    branch = onnx.helper.make_graph([], "branch", [], [out], initializer=[hidden])
+    model.graph.node[0].attribute.append(onnx.helper.make_attribute("body", branch))
+    refused(model, tmp_path, "graphs within the graph")
 
 
 def test_operators_of_others_are_refused(model: onnx.ModelProto, tmp_path: Path) -> None:

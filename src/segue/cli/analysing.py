@@ -14,6 +14,7 @@ from segue.cli.app import (
     end,
     licensed,
     parse_chunks,
+    parse_encoders,
     parse_names,
     print_json,
     print_table,
@@ -85,7 +86,7 @@ def evaluate(
         done = run(
             manifest,
             parse_names(target),
-            encoders=parse_names(encoders),
+            encoders=parse_encoders(encoders),
             layers=layers,
             group=group,
             out=out,

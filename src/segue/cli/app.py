@@ -6,6 +6,7 @@ import functools
 import inspect
 import json
 import logging
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TypeVar, cast
@@ -172,6 +173,26 @@ def parse_chunks(text: str) -> int | None:
 def parse_names(text: str) -> list[str]:
     """Comma-separated names."""
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def parse_encoders(text: str) -> list[str]:
+    """Comma-separated encoders; numbers behind a layer go with it: ``mfcc,hf:./whisper@3,12``.
+
+    Examples
+    --------
+    >>> parse_encoders("hf:./whisper@3,12, mfcc"), parse_encoders("hf:./whisper@12,")
+    (['hf:./whisper@3,12', 'mfcc'], ['hf:./whisper@12,'])
+    """
+    found: list[str] = []
+    for part in text.split(","):
+        more = found and re.search(r"@[0-9][0-9, ]*$", found[-1])
+        if more and part.strip().isdecimal():
+            found[-1] += f",{part.strip()}"
+        elif part.strip():
+            found.append(part.strip())
+    if text.rstrip().endswith(",") and found and re.search(r"@[0-9]+$", found[-1]):
+        found[-1] += ","
+    return found
 
 
 def end(quarantined: int) -> NoReturn:

@@ -162,6 +162,7 @@ def add(folder: str | Path) -> EncoderFolder:
         It cannot be written.
     """
     opened = open_folder(folder)
+    check_rights(opened.card, folder)
     name = opened.card.name
     if not is_registered(name):
         return keep(folder)

@@ -47,7 +47,7 @@ def choose_table(
         When several fit.
     """
     there = tables(store)
-    fitting = [t for t in there if encoder is None or encoder in (t.card.name, t.card.label)]
+    fitting = [t for t in there if encoder is None or _is_called(encoder, t.card)]
     asked = f"features of {encoder}" if encoder else "a feature store"
     if card is not None:
         asked += f" (digest {card.digest[:12]})"
@@ -66,6 +66,15 @@ def choose_table(
             source=str(store),
         )
     return fitting[0]
+
+
+def _is_called(name: str, card: EncoderCard) -> bool:
+    """Whether that is its name or label, wherever the file lies that it is called by."""
+    asked, mark, code = name.rpartition("@")
+    plain = replace(card, name=asked if mark else name).plain_name
+    if mark and plain == card.plain_name and code == card.layer_code:
+        return True
+    return name in (card.name, card.label) or replace(card, name=name).plain_name == card.plain_name
 
 
 def _same_encoder(asked: EncoderCard, there: EncoderCard) -> bool:

@@ -124,6 +124,9 @@ class FeatureTable:
         if exists(folder / CARD):
             table = cls.open(folder)
             table._clean(STALE_SECONDS)
+            if table.card != card:  # words alone, such as the licence, or where its file lies
+                write_card(folder, card)
+                table.card = card
             return table
         for there in table_folders(store):
             try:

@@ -13,6 +13,7 @@ from segue.encoders.folders import EncoderFolder, added, open_folder
 from segue.encoders.joint import LABELS, MARK, JointSpec, label_names, tags_of
 from segue.encoders.names import is_path
 from segue.errors import UsageError, WeightsError
+from segue.rights import check_rights
 from segue.training.warp.network import JointEmbedding
 
 MEL = "hamel2013"
@@ -55,10 +56,11 @@ def open_embedding(path: str | Path) -> Embedding:
     WeightsError
         No encoder folder; or tags without a data set, or with those of one set apart.
     UsageError
-        One of another architecture.
+        One of another architecture; one that must not be used commercially where that was asked.
     """
     kept = None if is_path(str(path)) or Path(path).is_dir() else added(str(path))
     folder = open_folder(kept or path)
+    check_rights(folder.card, path)
     if folder.architecture != "warp":
         raise UsageError(
             wanted="a joint embedding, as `segue pretrain warp` writes it",

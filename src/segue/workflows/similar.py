@@ -12,7 +12,7 @@ import numpy as np
 from segue.card import EncoderCard
 from segue.errors import ModelError, StoreError, UsageError
 from segue.extraction import features_of, file_facts
-from segue.rights import check_rights
+from segue.rights import check_rights, is_commercial_only
 from segue.similarity.distance import Metric
 from segue.similarity.index import ExactIndex
 from segue.store import FeatureTable, Stored
@@ -142,6 +142,12 @@ def similar(
     card = _card(index)
     if card is not None:
         check_rights(card)
+    elif is_commercial_only():
+        raise UsageError(
+            wanted="an index that knows its encoder, and so its licence",
+            got="one without an encoder card",
+            fix="Build it with `segue index`, or drop --commercial",
+        )
     paths = dict(zip(index.ids, index.facts.get("paths", index.ids), strict=True))
     name = str(query)
     if name in paths:

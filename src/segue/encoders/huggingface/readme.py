@@ -78,7 +78,9 @@ def may_serve_business(licence: object) -> bool:
     >>> may_serve_business(["mit", "other"]), may_serve_business(None)
     (False, False)
     """
-    named = [one.strip().lower() for one in _texts(licence)]
+    several = licence if isinstance(licence, list) else [licence]
+    # one that is no text is not understood, and permits nothing
+    named = [one.strip().lower() if isinstance(one, str) else "" for one in several]
     return bool(named) and COMMERCIAL.issuperset(named)
 
 
@@ -132,6 +134,9 @@ def _front_matter(text: str, path: Path) -> Mapping[str, Any]:
     if len(text) > MAX_FRONT_MATTER:
         raise _unusable(path, f"front matter of {len(text)} characters")
     try:
+        # a few references to references are enough to fill the memory
+        if any(isinstance(event, yaml.events.AliasEvent) for event in yaml.parse(text)):
+            raise ValueError("references")
         facts = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _unusable(path, f"malformed front matter ({type(error).__name__})") from error

@@ -1,8 +1,8 @@
 """What is believed of an ONNX file: nothing before it was read within limits and looked through.
 
-A file that segue wrote holds one graph of standard operators with all tensors inside, and segue's
-card. Anything else is refused: a graph can name other files (external data) and operators that
-somebody else's library would run.
+A file that segue wrote holds one graph of certain standard operators with all tensors inside, and
+segue's card. Anything else is refused: a graph can name other files (external data) and operators
+that somebody else's library would run, loop without end, or draw random numbers.
 """
 
 from __future__ import annotations
@@ -24,10 +24,19 @@ KEY = "segue"
 INPUT, OUTPUT = "samples", "features"
 MAX_BYTES = 512 * 2**20
 MAX_FACTS = 2**20  # characters of the card and what else is said of the graph
-MAX_DEPTH = 8  # graphs within graphs
-MAX_SAMPLES = 2**31
+MAX_SAMPLES = 2**24  # of an excerpt: six minutes at 44.1 kHz
 MAX_DIM = 2**20
 STANDARD = ("", "ai.onnx")
+_OPERATORS = """
+    Abs Add And AveragePool BatchNormalization Cast Clip Concat Constant ConstantOfShape Conv Div
+    Elu Equal Erf Exp Expand Flatten Floor GRU Gather GatherND Gemm GlobalAveragePool Greater
+    GreaterOrEqual Identity LSTM LayerNormalization LeakyRelu Less LessOrEqual Log MatMul Max
+    MaxPool Min Mod Mul Neg Not Or Pad Pow Range Reciprocal ReduceL2 ReduceMax ReduceMean ReduceMin
+    ReduceSum ReduceSumSquare Relu Reshape Shape Sigmoid Slice Softmax Split Sqrt Squeeze Sub Sum
+    Tanh Tile Transpose Unsqueeze Where
+"""
+# What encoders are exported to, and their like: each ends, and gives the same for the same input.
+OPERATORS = frozenset(_OPERATORS.split())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,27 +99,27 @@ def checked(content: bytes, path: Path) -> Facts:
 
 
 def _check_contained(onnx: Any, model: Any) -> None:
-    """Refuse what would reach outside of the file."""
+    """Refuse what would reach outside of the file, and graphs within the graph."""
     if model.functions or model.training_info:
         raise ValueError("functions or training graphs, which segue does not write")
     foreign = {one.domain for one in model.opset_import} - set(STANDARD)
-    for graph in _graphs(model.graph):
-        foreign |= {node.domain for node in graph.node} - set(STANDARD)
-        if any(one.data_location == onnx.TensorProto.EXTERNAL for one in _tensors(graph)):
-            raise ValueError("tensors in other files")
+    foreign |= {node.domain for node in model.graph.node} - set(STANDARD)
     if foreign:
         raise ValueError(f"operators of {', '.join(sorted(foreign))!r:.80}, not of ONNX alone")
-
-
-def _graphs(graph: Any, depth: int = 0) -> Iterator[Any]:
-    """A graph and those within it."""
-    if depth > MAX_DEPTH:
-        raise ValueError(f"graphs more than {MAX_DEPTH} deep")
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                yield from _graphs(inner, depth + 1) if inner.node else ()
+    unknown = {node.op_type for node in model.graph.node} - OPERATORS
+    if unknown:
+        raise ValueError(
+            f"operators that no encoder of segue needs: {', '.join(sorted(unknown)):.80}"
+        )
+    # looked at wherever it is: a branch may have no nodes, only tensors
+    if any(
+        attribute.HasField("g") or attribute.graphs
+        for node in model.graph.node
+        for attribute in node.attribute
+    ):
+        raise ValueError("graphs within the graph")
+    if any(one.data_location == onnx.TensorProto.EXTERNAL for one in _tensors(model.graph)):
+        raise ValueError("tensors in other files")
 
 
 def _tensors(graph: Any) -> Iterator[Any]:
