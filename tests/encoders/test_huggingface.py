@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 
+from contract_checks import encoder_contract
 from huggingface_toys import LAYERS, TOYS, edit, extractor, save_toy, whole_model
 from segue.audio import Audio
 from segue.datasets import Manifest
@@ -29,18 +28,7 @@ pytest.importorskip("transformers", reason="the extra segue[hf] is not installed
 WAYS = ("wav2vec2", "wav2vec2-layer", "mert", "clap", "clap-fused", "ast", "whisper")
 
 
-def contract() -> ModuleType:
-    """The checks of every registered encoder, from where they stand."""
-    path = Path(__file__).parents[1] / "contracts" / "test_encoders.py"
-    spec = importlib.util.spec_from_file_location("contract_of_encoders", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-CONTRACT = contract()
+CONTRACT = encoder_contract()
 clips = CONTRACT.clips
 
 

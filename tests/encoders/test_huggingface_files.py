@@ -24,26 +24,6 @@ from segue.errors import UsageError, WeightsError
 pytest.importorskip("transformers", reason="the extra segue[hf] is not installed")
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    root = tmp_path_factory.mktemp("saved")
-
-    def folder(name: str) -> Path:
-        return root / name if (root / name).is_dir() else save_toy(name, root / name)
-
-    return folder
-
-
-@pytest.fixture
-def copied(saved: Callable[[str], Path], tmp_path: Path) -> Callable[[str], Path]:
-    """A toy's folder that a test may change."""
-
-    def folder(name: str) -> Path:
-        return shutil.copytree(saved(name), tmp_path / name)
-
-    return folder
-
-
 def tone(rate: int = 16_000) -> np.ndarray:
     return np.sin(np.arange(rate) / 7).astype(np.float32)
 

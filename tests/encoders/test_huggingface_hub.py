@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from huggingface_toys import README, edit, save_toy
-from segue.encoders import encoder
-from segue.encoders.huggingface import library as libraries
+from huggingface_toys import README, edit
+from segue.encoders import encoder, extras
 from segue.encoders.huggingface import open_model, pull_model
+from segue.encoders.huggingface.library import library
 from segue.encoders.huggingface.readme import may_serve_business
 from segue.errors import SegueError, UsageError, WeightsError
 from segue.rights import commercial_only
@@ -23,26 +23,6 @@ from segue.rights import commercial_only
 pytest.importorskip("transformers", reason="the extra segue[hf] is not installed")
 
 COMMIT, LATER = "0123456789" * 4, "f" * 40
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    root = tmp_path_factory.mktemp("saved")
-
-    def folder(name: str) -> Path:
-        return root / name if (root / name).is_dir() else save_toy(name, root / name)
-
-    return folder
-
-
-@pytest.fixture
-def copied(saved: Callable[[str], Path], tmp_path: Path) -> Callable[[str], Path]:
-    """A toy's folder that a test may change."""
-
-    def folder(name: str) -> Path:
-        return shutil.copytree(saved(name), tmp_path / name)
-
-    return folder
 
 
 def tone(rate: int) -> np.ndarray:
@@ -123,7 +103,7 @@ def hub(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., Path]:
     """A cache as the hub's client leaves it, and a home of segue without pins."""
-    constants = libraries.library("huggingface_hub.constants")
+    constants = library("huggingface_hub.constants")
     cache = tmp_path / "cache"
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
     monkeypatch.setenv("SEGUE_HOME", str(tmp_path / "home"))
@@ -178,7 +158,7 @@ class FakeHub:
         return str(self.folder)
 
     def put_in_place(self, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
-        client = libraries.library("huggingface_hub")
+        client = library("huggingface_hub")
         monkeypatch.setattr(client, "HfApi", lambda: self)
         monkeypatch.setattr(client, "snapshot_download", self.snapshot_download)
         return self
@@ -231,9 +211,9 @@ def test_a_hub_that_cannot_be_reached_is_said(
     hub: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the real client, and nobody at the other end."""
-    constants = libraries.library("huggingface_hub.constants")
+    constants = library("huggingface_hub.constants")
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    client = libraries.library("huggingface_hub")
+    client = library("huggingface_hub")
     monkeypatch.setattr(client, "HfApi", lambda: _impatient(client.hf_api.HfApi))
     with pytest.raises(WeightsError, match=r"huggingface\.co/some/model.*connection"):
         pull_model("some/model")
@@ -261,7 +241,7 @@ def test_without_the_extra_it_says_what_to_install(
     def import_module(name: str) -> ModuleType:
         raise ModuleNotFoundError(f"No module named {name!r}")
 
-    monkeypatch.setattr(libraries.importlib, "import_module", import_module)
+    monkeypatch.setattr(extras.importlib, "import_module", import_module)
     for place in (f"hf:{folder}", "hf:some/model"):
         with pytest.raises(UsageError, match=r"pip install 'segue\[hf\]'"):
             encoder(place)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,12 +11,13 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from contract_checks import encoder_contract
 from dcnn_toys import random_dcnn
 from joint_toys import random_joint
 from segue.audio import Audio, load
 from segue.datasets import Manifest
-from segue.encoders import Encoder, encoder
-from segue.encoders.onnx import Graph, OnnxEncoder, checks, export_encoder, library, open_graph
+from segue.encoders import Encoder, encoder, extras
+from segue.encoders.onnx import Graph, OnnxEncoder, checks, export_encoder, open_graph
 from segue.errors import InvalidSamplesError, UsageError, WeightsError
 
 onnx = pytest.importorskip("onnx", reason="the extra segue[onnx] is not installed")
@@ -28,18 +28,7 @@ Clip = Callable[..., np.ndarray]
 Exported = Callable[[str], tuple[Encoder, Path]]
 
 
-def contract() -> ModuleType:
-    """The checks of every registered encoder, from where they stand."""
-    path = Path(__file__).parents[1] / "contracts" / "test_encoders.py"
-    spec = importlib.util.spec_from_file_location("contract_for_graphs", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-CONTRACT = contract()
+CONTRACT = encoder_contract()
 clips = CONTRACT.clips
 for _name in [name for name in vars(CONTRACT) if name.startswith("test_")]:
     globals()[_name] = getattr(CONTRACT, _name)
@@ -301,7 +290,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     def absent(name: str) -> ModuleType:
         raise ImportError(f"No module named {name!r}")
 
-    monkeypatch.setattr(library.importlib, "import_module", absent)
+    monkeypatch.setattr(extras.importlib, "import_module", absent)
     with pytest.raises(UsageError, match=r"pip install 'segue\[onnx\]'"):
         open_graph("net.onnx")
     with pytest.raises(UsageError, match=r"pip install 'segue\[onnx\]'"):

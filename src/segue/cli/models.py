@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from segue.card import layer_code
 from segue.cli import options
 from segue.cli.app import app, command, licensed, print_json, print_table, say
 from segue.errors import SegueError
@@ -29,7 +30,7 @@ def list_models(json: options.Json = False) -> None:
         state = ("pulled" if here else "pull first") if known.weights else "built in"
         if known.extra:
             state = f"needs segue[{known.extra}]"
-        layers = "".join(map(str, known.layers))
+        layers = layer_code(known.layers)
         rows.append(
             {
                 "name": known.name,
@@ -60,7 +61,7 @@ def _added_row(folder: Path) -> dict[str, str]:
     except SegueError as error:
         facts = {"name": folder.name, "layers": "", "weights": "damaged"}
         return {**facts, "commercial": "no", "summary": str(error)}
-    layers, card = "".join(map(str, own.layers)), own.card
+    layers, card = layer_code(own.layers), own.card
     facts = {"name": folder.name, "layers": layers, "weights": "added"}
     return {**facts, "commercial": _yes_no(card.commercial), "summary": card.description}
 

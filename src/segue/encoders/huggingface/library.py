@@ -2,37 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
 
-from segue.errors import UsageError
+from segue.encoders import extras
 
-EXTRA = "hf"
-
-
-def library(name: str) -> Any:
-    """A module that the extra brings.
-
-    Raises
-    ------
-    UsageError
-        The extra is not installed.
-
-    Examples
-    --------
-    >>> library("json").dumps([1])
-    '[1]'
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise UsageError(
-            wanted=f"the library {name.partition('.')[0]}, which reads Hugging Face models",
-            got=str(error),
-            fix=f"Install it: pip install 'segue[{EXTRA}]'",
-        ) from error
+library = partial(extras.library, extra="hf", purpose="reads Hugging Face models")
 
 
 @contextmanager

@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
+from functools import partial
 from typing import Any
 
+from segue.encoders import extras
 from segue.errors import UsageError
 
-EXTRA = "onnx"
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
-def library(name: str) -> Any:
-    """A module that the extra brings.
-
-    Raises
-    ------
-    UsageError
-        The extra is not installed.
-
-    Examples
-    --------
-    >>> library("json").dumps([1])
-    '[1]'
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise UsageError(
-            wanted=f"the library {name.partition('.')[0]}, which ONNX files need",
-            got=str(error),
-            fix=f"Install it: pip install 'segue[{EXTRA}]'",
-        ) from error
+library = partial(extras.library, extra="onnx", purpose="ONNX files need")
 
 
 def session(model: bytes, device: str = "cpu") -> Any:
