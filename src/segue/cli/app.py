@@ -21,6 +21,7 @@ from segue import __version__
 from segue.errors import SegueError, UsageError
 
 if TYPE_CHECKING:
+    from segue.datasets import Task
     from segue.store import Failure
 
 P = ParamSpec("P")
@@ -175,6 +176,15 @@ def parse_names(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+def parse_task(text: str | None) -> Task | None:
+    """``--task``."""
+    if text not in (None, "classification", "tagging", "regression"):
+        raise UsageError(
+            wanted="classification, tagging or regression", got=repr(text), fix="Use one of these"
+        )
+    return cast("Task | None", text)
+
+
 def parse_encoders(text: str) -> list[str]:
     """Comma-separated encoders; numbers behind a layer go with it: ``mfcc,hf:./whisper@3,12``.
 
@@ -205,6 +215,7 @@ from segue.cli import (  # noqa: E402
     analysing,  # noqa: F401
     datasets,  # noqa: F401
     embedding,  # noqa: F401
+    evaluating,  # noqa: F401
     inspecting,  # noqa: F401
     learning,  # noqa: F401
     models,  # noqa: F401

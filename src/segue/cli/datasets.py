@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from segue.cli import options
-from segue.cli.analysing import parse_task
-from segue.cli.app import SHOWN, app, command, messages, print_json, print_table, say
+from segue.cli.app import SHOWN, app, command, messages, parse_task, print_json, print_table, say
 from segue.errors import UsageError
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from segue.cli import options
-from segue.cli.analysing import show_result
 from segue.cli.app import (
     app,
     command,
@@ -19,6 +18,7 @@ from segue.cli.app import (
     print_table,
     say,
 )
+from segue.cli.evaluating import show_result
 from segue.cli.progress import watching
 from segue.errors import UsageError
 
