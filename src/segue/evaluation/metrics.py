@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +16,16 @@ from segue.evaluation.rows import TASKS, Task
 METRICS: dict[Task, tuple[str, ...]] = {
     "classification": ("accuracy", "macro_f1"),
     "tagging": ("roc_auc", "average_precision"),
-    "regression": ("r2",),
+    "regression": ("r2", "rmse", "ccc"),
 }
 """Names of the rows of each task; the first is what the inner folds choose settings by."""
+
+BOUNDS: dict[str, tuple[float, float]] = {
+    "r2": (-math.inf, 1.0),
+    "rmse": (0.0, math.inf),
+    "ccc": (-1.0, 1.0),
+}
+"""Smallest and largest value a metric can take, for those that do not lie in 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,16 +192,58 @@ def r2(truth: ArrayLike, predicted: ArrayLike) -> float:
     >>> r2([1.0, 2.0, 3.0], [1.0, 2.0, 4.0])
     0.5
     """
-    truth, predicted = _pair(truth, predicted)
-    truth, predicted = truth.astype(np.float64), predicted.astype(np.float64)
-    if not (np.isfinite(truth).all() and np.isfinite(predicted).all()):
-        raise UsageError(
-            wanted="finite values", got="NaN or infinity", fix="Remove those clips", source="r2"
-        )
+    truth, predicted = _numbers(truth, predicted)
     spread = np.sum((truth - truth.mean()) ** 2)
     if spread == 0:
         return float("nan")
     return float(1 - np.sum((truth - predicted) ** 2) / spread)
+
+
+def rmse(truth: ArrayLike, predicted: ArrayLike) -> float:
+    """Root of the mean squared error, in the unit of the truth.
+
+    Raises
+    ------
+    UsageError
+        As r2.
+
+    Examples
+    --------
+    >>> rmse([1.0, 2.0], [4.0, 5.0])
+    3.0
+    """
+    truth, predicted = _numbers(truth, predicted)
+    return float(np.sqrt(np.mean((truth - predicted) ** 2)))
+
+
+def ccc(truth: ArrayLike, predicted: ArrayLike) -> float:
+    """Concordance correlation coefficient: correlation, less what scale and offset are wrong.
+
+    Twice the covariance over the sum of both variances and the squared difference of the means;
+    variances divide by n, as in the paper. A constant prediction has 0. NaN where the truth is
+    constant: every prediction but the truth itself would then have 0.
+
+    Raises
+    ------
+    UsageError
+        As r2.
+
+    References
+    ----------
+    L. I-K. Lin: A concordance correlation coefficient to evaluate reproducibility. Biometrics 45,
+    1989.
+
+    Examples
+    --------
+    >>> ccc([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]), round(ccc([1.0, 2.0, 3.0], [2.0, 3.0, 4.0]), 4)
+    (1.0, 0.5714)
+    """
+    truth, predicted = _numbers(truth, predicted)
+    if not np.ptp(truth):
+        return float("nan")
+    shift = truth.mean() - predicted.mean()
+    shared = np.mean((truth - truth.mean()) * (predicted - predicted.mean()))
+    return float(2 * shared / (truth.var() + predicted.var() + shift**2))
 
 
 def score(metric: str, truth: NDArray[Any], predictions: NDArray[Any]) -> float:
@@ -221,6 +271,10 @@ def score(metric: str, truth: NDArray[Any], predictions: NDArray[Any]) -> float:
             return average_precision_macro(truth, predictions).value
         case "r2":
             return r2(truth, predictions)
+        case "rmse":
+            return rmse(truth, predictions)
+        case "ccc":
+            return ccc(truth, predictions)
     known = ", ".join(name for names in METRICS.values() for name in names)
     raise UsageError(wanted=f"a metric among {known}", got=repr(metric), fix="Choose one of these")
 
@@ -262,6 +316,18 @@ def _pair(truth: ArrayLike, predicted: ArrayLike) -> tuple[NDArray[Any], NDArray
             got=f"shapes {truth.shape} and {predicted.shape}",
             fix="Give one true and one predicted value per clip",
             source="metric",
+        )
+    return truth, predicted
+
+
+def _numbers(
+    truth: ArrayLike, predicted: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    truth, predicted = _pair(truth, predicted)
+    truth, predicted = truth.astype(np.float64), predicted.astype(np.float64)
+    if not (np.isfinite(truth).all() and np.isfinite(predicted).all()):
+        raise UsageError(
+            wanted="finite values", got="NaN or infinity", fix="Remove those clips", source="metric"
         )
     return truth, predicted
 

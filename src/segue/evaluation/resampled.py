@@ -51,6 +51,10 @@ def resampled_scores(
             return _over_tags(_average_precision, truth, predictions, weights)
         case "r2":
             return _r2(truth, predictions, weights)
+        case "rmse":
+            return _rmse(truth, predictions, weights)
+        case "ccc":
+            return _ccc(truth, predictions, weights)
     raise UsageError(wanted="a known metric", got=repr(metric), fix="See metrics.METRICS")
 
 
@@ -65,13 +69,37 @@ def _macro_f1(truth: NDArray[Any], predictions: NDArray[Any], weights: Floats) -
 
 
 def _r2(truth: NDArray[Any], predictions: NDArray[Any], weights: Floats) -> Floats:
+    spread = _spread(truth - truth.mean(), weights)
+    return 1 - _ratio(weights @ (truth - predictions) ** 2, spread)
+
+
+def _rmse(truth: NDArray[Any], predictions: NDArray[Any], weights: Floats) -> Floats:
+    return np.sqrt(_ratio(weights @ (truth - predictions) ** 2, weights.sum(axis=1)))
+
+
+def _ccc(truth: NDArray[Any], predictions: NDArray[Any], weights: Floats) -> Floats:
+    """Each sum is ``total`` times the moment of metrics.ccc; the factor cancels in the ratio."""
     total = weights.sum(axis=1)
-    centred = truth - truth.mean()  # the one-pass variance below cancels badly far from zero
-    spread = weights @ centred**2 - _ratio((weights @ centred) ** 2, total)
-    residual = weights @ (truth - predictions) ** 2
+    t, p = truth - truth.mean(), predictions - truth.mean()
+    sum_t, sum_p = weights @ t, weights @ p
+    shared = weights @ (t * p) - _ratio(sum_t * sum_p, total)
+    spread = _spread(t, weights)
+    apart = _ratio((sum_t - sum_p) ** 2, total)
+    value = _ratio(2 * shared, spread + _spread(p, weights) + apart)
+    value[spread == 0] = np.nan
+    return value
+
+
+def _spread(centred: Floats, weights: Floats) -> Floats:
+    """Weighted sum of squares about the weighted mean.
+
+    ``centred`` is near zero in the mean: this one-pass sum cancels badly far from it.
+    """
+    squares = weights @ centred**2
+    spread = squares - _ratio((weights @ centred) ** 2, weights.sum(axis=1))
     # a draw of one clip many times has no spread but rounding
-    spread[spread <= 1e-12 * (weights @ centred**2)] = 0.0
-    return 1 - _ratio(residual, spread)
+    spread[spread <= 1e-12 * squares] = 0.0
+    return spread
 
 
 def _over_tags(

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from segue.errors import UsageError
-from segue.evaluation.metrics import score
+from segue.evaluation.metrics import BOUNDS, score
 from segue.evaluation.resampled import resampled_scores
 from segue.seeds import generator
 
@@ -140,8 +140,7 @@ def bootstrap_interval(
     # of the mean of k scores: the mean variance over k
     variance = np.mean(variances) / len(variances) * n_groups / (n_groups - 1)
     reach = stats.t.ppf((1 + level) / 2, df=n_groups - 1) * np.sqrt(variance)
-    least = -np.inf if metric == "r2" else 0.0
-    low, high = np.clip([mean - reach, mean + reach], least, 1.0)
+    low, high = np.clip([mean - reach, mean + reach], *BOUNDS.get(metric, (0.0, 1.0)))
     return float(low), float(high)
 
 

@@ -29,7 +29,8 @@ _NAMES = {
     "r2": "R²",
     "mae": "mean absolute error",
     "mse": "mean squared error",
-    "rmse": "root mean squared error",
+    "rmse": "RMSE",
+    "ccc": "CCC",
     "f1": "F1",
     "macro_f1": "macro F1",
 }
