@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from segue.evaluation.layer_sets import Blocks
-from segue.experiments.cells import folder_name
 from segue.experiments.choi2017 import page
 from segue.experiments.choi2017.material import Material, feature_sets, paper_splits
 from segue.experiments.choi2017.page import Done
@@ -28,6 +27,7 @@ from segue.experiments.choi2017.runs import (
 )
 from segue.experiments.choi2017.table import KEY_ROWS, agreement_words, steps, table_rows
 from segue.report import Section, markdown_sections
+from segue.workflows.cells import folder_name
 
 COLUMNS = ["task", "features", "metric", "ours", "theirs", "difference", "protocol"]
 

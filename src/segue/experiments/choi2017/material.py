@@ -13,8 +13,8 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from segue.errors import UsageError
 from segue.evaluation.layer_sets import Blocks, LayerSet, all_layer_sets
 from segue.evaluation.rows import Task as Kind
-from segue.experiments.cells import arrays_digest
 from segue.experiments.choi2017.tasks import LAYERS, MFCC
+from segue.workflows.cells import arrays_digest
 
 Splits = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
 

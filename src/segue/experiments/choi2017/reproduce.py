@@ -13,7 +13,6 @@ from typing import Any
 from segue.datasets import Manifest
 from segue.errors import UsageError
 from segue.evaluation.folds import outer_folds
-from segue.experiments.cells import folder_name
 from segue.experiments.choi2017 import page
 from segue.experiments.choi2017.audio import (
     TRAINED,
@@ -40,6 +39,7 @@ from segue.experiments.rows import TableRow
 from segue.extraction import available_cpus
 from segue.files import write_atomically
 from segue.report import markdown_sections, write_page, write_plots
+from segue.workflows.cells import folder_name
 from segue.workflows.evaluating import Watch
 
 

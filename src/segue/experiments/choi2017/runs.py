@@ -17,7 +17,6 @@ from segue.evaluation.metrics import score
 from segue.evaluation.paper_grid import MARGIN, SetGrid, paper_grid
 from segue.evaluation.protocols import NestedResult
 from segue.evaluation.statistics import bootstrap_interval, mean_and_error
-from segue.experiments.cells import Cells
 from segue.experiments.choi2017.material import (
     Material,
     Splits,
@@ -25,6 +24,7 @@ from segue.experiments.choi2017.material import (
     inputs_digest,
     paper_splits,
 )
+from segue.workflows.cells import Cells
 from segue.workflows.evaluating import Watch
 
 Labels = Mapping[LayerSet, str]

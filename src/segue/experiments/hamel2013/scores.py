@@ -21,13 +21,13 @@ from segue.evaluation.few_labels import (
 from segue.evaluation.folds import Folds, group_codes, outer_folds
 from segue.evaluation.window_penalty import Penalty
 from segue.evaluation.windows import Windows
-from segue.experiments.cells import Cells, arrays_digest, folder_name
 from segue.experiments.hamel2013.published import BASE, FOLDS, NEIGHBOURS, RANDOM
 from segue.experiments.hamel2013.sets import GenreSet
 from segue.experiments.hamel2013.spaces import Space
 from segue.similarity import ExactIndex, precision_at_k
 from segue.similarity.distance import Metric
 from segue.training.loop import Watch
+from segue.workflows.cells import Cells, arrays_digest, folder_name
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,6 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.experiments.cells import Cells, arrays_digest
 from segue.experiments.kim2018.music import Music
 from segue.experiments.kim2018.scale import Scale
 from segue.experiments.kim2018.splits import Split
@@ -19,6 +18,7 @@ from segue.store import FrameTable
 from segue.store.rows import Stored
 from segue.targets.factors import FactorSettings
 from segue.training.clips import Clips
+from segue.workflows.cells import Cells, arrays_digest
 from segue.workflows.dcnntargets import AUDIO, Asked
 from segue.workflows.groupkinds import kind_recipe, parse_kind
 

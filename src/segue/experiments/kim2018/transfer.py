@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.evaluation.protocols import fit_head
-from segue.experiments.cells import arrays_digest
 from segue.experiments.kim2018.combinations import System
 from segue.experiments.kim2018.networks import (
     LEARNING_RATE,
@@ -31,6 +30,7 @@ from segue.experiments.kim2018.splits import groups_of
 from segue.seeds import derive
 from segue.training.dcnn.transfer import SegmentMLP
 from segue.training.loop import Watch
+from segue.workflows.cells import arrays_digest
 
 Table = NDArray[np.floating]
 
