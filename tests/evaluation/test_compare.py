@@ -219,7 +219,7 @@ def test_constant_folds_of_a_regression_are_noted() -> None:
         folds=folds,
         draws=50,
     )
-    assert any("R2 undefined in 1 folds" in note for note in result.notes)
+    assert any("R2 and CCC undefined in 1 folds" in note for note in result.notes)
     assert np.isnan(result.encoders[0].fold_scores["r2"][0])
 
 

@@ -11,10 +11,12 @@ from segue.evaluation.metrics import (
     METRICS,
     accuracy,
     average_precision_macro,
+    ccc,
     check_task,
     confusion_matrix,
     macro_f1,
     r2,
+    rmse,
     roc_auc_macro,
     score,
 )
@@ -64,12 +66,45 @@ def test_r2_agrees_with_scikit_learn() -> None:
     assert r2(truth, predicted) == pytest.approx(golden.r2_score(truth, predicted))
 
 
+def test_rmse_agrees_with_scikit_learn() -> None:
+    truth, predicted = np.random.default_rng(0).normal(size=(2, 40))
+    expected = golden.root_mean_squared_error(truth, predicted)
+    assert rmse(truth, predicted) == pytest.approx(expected)
+
+
+def test_concordance_is_one_less_the_distance_from_the_identity_line() -> None:
+    """Lin 1989, equation 1: against the mean squared distance of unrelated values."""
+    rng = np.random.default_rng(0)
+    truth = 40 + 3 * rng.normal(size=25)
+    predicted = 38 + 0.5 * (truth - 40) + rng.normal(size=25)
+    unrelated = np.mean((truth[:, None] - predicted[None, :]) ** 2)
+    expected = 1 - np.mean((truth - predicted) ** 2) / unrelated
+    assert ccc(truth, predicted) == pytest.approx(expected)
+    assert ccc(predicted, truth) == pytest.approx(expected)
+
+
+def test_concordance_knows_sign_scale_and_offset() -> None:
+    truth = np.array([1.0, 2.0, 4.0])
+    assert ccc(truth, 2 * truth.mean() - truth) == pytest.approx(-1)
+    assert ccc(truth, np.full(3, 2.0)) == 0
+    assert ccc(truth, truth + 1) < 1
+    assert ccc(truth, 2 * truth) < 1
+    assert np.isnan(ccc([0.1, 0.1, 0.1], [0.1, 0.2, 0.3]))
+
+
+def test_constant_truth_that_its_mean_misses_by_rounding_is_undefined() -> None:
+    truth = np.full(3, 0.1)
+    assert truth.mean() != 0.1
+    assert np.isnan(r2(truth, [0.1, 0.2, 0.3]))
+
+
 def test_perfect() -> None:
     assert accuracy(["a"], ["a"]) == 1
     assert macro_f1(["a", "b"], ["a", "b"]) == 1
     assert roc_auc_macro([[0], [1]], [[0.1], [0.2]]).value == 1
     assert average_precision_macro([[0], [1]], [[0.1], [0.2]]).value == 1
-    assert r2([1, 2], [1, 2]) == 1
+    assert r2([1, 2], [1, 2]) == ccc([1, 2], [1, 2]) == 1
+    assert rmse([1, 2], [1, 2]) == 0
 
 
 def test_constant_scores_are_chance() -> None:
@@ -85,7 +120,7 @@ def test_undefined_is_nan_and_listed_not_a_number() -> None:
     assert np.isnan(r2([1.0, 1.0], [1.0, 2.0]))
 
 
-@pytest.mark.parametrize("metric", [accuracy, macro_f1, r2])
+@pytest.mark.parametrize("metric", [accuracy, macro_f1, r2, rmse, ccc])
 @pytest.mark.parametrize(
     ("truth", "predicted"), [([], []), ([1, 2], [1]), ([[1], [2]], [[1], [2]])]
 )
@@ -110,9 +145,10 @@ def test_malformed_tables_raise(metric, truth, scores, message) -> None:
         metric(truth, scores)
 
 
-def test_r2_of_nan_raises() -> None:
+@pytest.mark.parametrize("metric", [r2, rmse, ccc])
+def test_regression_metrics_of_nan_raise(metric) -> None:
     with pytest.raises(UsageError, match="NaN"):
-        r2([1.0, np.nan], [1.0, 2.0])
+        metric([1.0, np.nan], [1.0, 2.0])
 
 
 def test_confusion_of_an_unlisted_label_raises() -> None:
@@ -126,8 +162,11 @@ def test_names_lead_to_the_functions_and_others_raise() -> None:
     assert score("roc_auc", Y, S) == 0
     assert score("average_precision", Y, S) == 0.5
     assert score("r2", np.array([1.0, 2.0]), np.array([1.0, 2.0])) == 1
+    assert score("rmse", np.array([1.0, 2.0]), np.array([2.0, 3.0])) == 1
+    assert score("ccc", np.array([1.0, 2.0]), np.array([1.0, 2.0])) == 1
     with pytest.raises(UsageError, match="macro_f1"):
         score("f1", Y, S)
     with pytest.raises(UsageError, match="classification, tagging, regression"):
         check_task("clustering")
     assert METRICS["classification"] == ("accuracy", "macro_f1")
+    assert METRICS["regression"] == ("r2", "rmse", "ccc")

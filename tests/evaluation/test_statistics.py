@@ -68,8 +68,9 @@ def test_undefined_draws_are_nan() -> None:
     weights = np.array([[2.0, 0.0], [0.0, 2.0], [1.0, 1.0]])
     for metric in METRICS["tagging"]:
         assert np.isnan(resampled_scores(metric, Y, S, weights)).tolist() == [True, True, False]
-    values = resampled_scores("r2", np.array([0.1, 0.3]), np.array([0.1, 0.2]), weights)
-    assert np.isnan(values).tolist() == [True, True, False]
+    for metric in ("r2", "ccc"):
+        values = resampled_scores(metric, np.array([0.1, 0.3]), np.array([0.1, 0.2]), weights)
+        assert np.isnan(values).tolist() == [True, True, False]
 
 
 def test_unknown_metric_raises() -> None:
@@ -155,7 +156,7 @@ def clustered(
         truth = rng.integers(0, 4, n)[groups]
         wrong = (truth + rng.integers(1, 4, n)[groups]) % 4
         predicted = np.where(rng.random(clips) < rng.beta(2, 1, n)[groups], truth, wrong)
-    elif metric == "r2":
+    elif metric in METRICS["regression"]:
         truth = rng.normal(size=n)[groups] + 0.6 * rng.normal(size=clips)
         error = 0.5 * rng.normal(size=n)[groups] + 0.4 * rng.normal(size=clips)
         predicted = 0.7 * truth + error
@@ -192,6 +193,7 @@ def coverage(metric: str, n_folds: int, per_fold: int, runs: int, draws: int = 2
         ("macro_f1", 10, 2),
         ("roc_auc", 5, 3),
         ("r2", 10, 3),
+        ("ccc", 10, 1),
     ],
 )
 def test_interval_covers_the_truth_in_folds_of_few_groups(metric, n_folds, per_fold) -> None:
@@ -243,7 +245,19 @@ def test_no_interval_of_r2_in_folds_of_one_group() -> None:
     truth, predicted, groups, folds = clustered("r2", 8, 1, 0)
     assert np.isnan(bootstrap_interval("r2", truth, predicted, groups, folds)).all()
     assert "R2" in why_no_interval("r2", groups, folds)
-    assert not why_no_interval("accuracy", groups, folds)
+    for metric in ("accuracy", "rmse", "ccc"):
+        assert not why_no_interval(metric, groups, folds)
+
+
+def test_intervals_stay_within_what_the_metric_can_be() -> None:
+    """An error can be above 1, a concordance below 0, and neither leaves its range."""
+    truth, predicted, groups, folds = clustered("rmse", 10, 2, 0)
+    low, high = bootstrap_interval("rmse", 100 * truth, 100 * predicted, groups, folds, draws=50)
+    assert 1 < low < high
+    low, high = bootstrap_interval("ccc", truth, -predicted, groups, folds, draws=50)
+    assert -1 <= low < high < 0
+    low, high = bootstrap_interval("rmse", truth, truth, groups, folds, draws=50)
+    assert (low, high) == (0, 0)
 
 
 def test_interval_of_tag_scores_ignores_the_scale_of_each_fold() -> None:

@@ -82,7 +82,7 @@ def test_an_error_metric_turns_better_round(regression):
     rows = tuple(replace(row, metric="rmse") for row in regression.rows)
     tests = tuple(replace(test, metric="rmse") for test in regression.tests)
     text = said(replace(regression, rows=rows, tests=tests))
-    assert text.startswith("random-convnet@12345 scores best: root mean squared error 0.100")
+    assert text.startswith("random-convnet@12345 scores best: RMSE 0.100")
     assert "random-convnet@12345 is ahead of mfcc by 0.100" in text
     assert CHANCE["r2"] < 0.1 - 0.03  # so the best error is worse than chance
     assert "That is worse than chance" in text

@@ -193,10 +193,9 @@ def r2(truth: ArrayLike, predicted: ArrayLike) -> float:
     0.5
     """
     truth, predicted = _numbers(truth, predicted)
-    spread = np.sum((truth - truth.mean()) ** 2)
-    if spread == 0:
+    if not np.ptp(truth):  # not the sum of squares: a mean of equal numbers may miss them
         return float("nan")
-    return float(1 - np.sum((truth - predicted) ** 2) / spread)
+    return float(1 - np.sum((truth - predicted) ** 2) / np.sum((truth - truth.mean()) ** 2))
 
 
 def rmse(truth: ArrayLike, predicted: ArrayLike) -> float:

@@ -29,14 +29,21 @@ def undefined_notes(encoded: EncodedTarget, folds: Folds) -> list[str]:
     tested = [encoded.y[test] for _, test in folds.splits()]
     if encoded.task == "regression":
         constant = sum(len(np.unique(part)) < 2 for part in tested)
-        return [f"R2 undefined in {constant} folds (constant truth); left out"] if constant else []
-    missing = [int(((part == 0).all(axis=0) | (part == 1).all(axis=0)).sum()) for part in tested]
-    if not any(missing):
+        what = f"R2 and CCC undefined in {constant} folds (constant truth); left out, RMSE is not"
+        return [what] if constant else []
+    undefined = np.array([(part == part[0]).all(axis=0) for part in tested])
+    if not undefined.any():
         return []
-    return [
+    notes = [
         f"tags without a positive or a negative among a fold's clips are left out of its mean: "
-        f"{np.mean(missing):.1f} of {len(encoded.labels)} per fold"
+        f"{undefined.sum(axis=1).mean():.1f} of {len(encoded.labels)} per fold"
     ]
+    if never := [repr(encoded.labels[tag]) for tag in np.flatnonzero(undefined.all(axis=0))]:
+        notes.append(
+            f"{len(never)} of {len(encoded.labels)} tags undefined in every fold, and in no mean: "
+            + ", ".join(never)
+        )
+    return notes
 
 
 def interval_notes(codes: NDArray[np.int64], folds: Folds, task: Task) -> list[str]:
