@@ -34,8 +34,8 @@ from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
 from sklearn.svm import SVC, SVR
 
 from segue.cli.progress import watching
+from segue.evaluation.blocks import Blocks, LayerSet, all_layer_sets, set_label
 from segue.evaluation.heads import CHOI_C, CHOI_GAMMA
-from segue.evaluation.layer_sets import Blocks, LayerSet, all_layer_sets, set_label
 from segue.evaluation.paper_grid import SetGrid, paper_grid
 from segue.files import write_atomically
 

@@ -8,14 +8,9 @@ import pytest
 from synthetic import MAKERS, blobs
 
 from segue.errors import UsageError
+from segue.evaluation.blocks import Blocks, LayerSet, all_layer_sets, set_label
 from segue.evaluation.folds import Folds, given_folds, outer_folds
-from segue.evaluation.layer_sets import (
-    Blocks,
-    LayerSet,
-    all_layer_sets,
-    nested_layer_sets,
-    set_label,
-)
+from segue.evaluation.layer_sets import nested_layer_sets
 from segue.evaluation.protocols import NestedResult, nested_cv
 
 SETS: list[LayerSet] = [("1",), ("1", "3"), ("1", "2", "3")]

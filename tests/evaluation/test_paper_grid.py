@@ -13,8 +13,8 @@ from sklearn.svm import SVC, SVR
 from synthetic import MAKERS, blobs, line
 
 from segue.errors import UsageError
+from segue.evaluation.blocks import Blocks, LayerSet, all_layer_sets
 from segue.evaluation.heads import CHOI_C, CHOI_GAMMA
-from segue.evaluation.layer_sets import Blocks, LayerSet, all_layer_sets
 from segue.evaluation.paper_grid import SetGrid, paper_grid
 
 SETS = all_layer_sets(("1", "2"))
@@ -259,7 +259,7 @@ def test_memory_stays_bounded() -> None:
 import resource
 import numpy as np
 from segue.evaluation import paper_grid as module
-from segue.evaluation.layer_sets import Blocks
+from segue.evaluation.blocks import Blocks
 rng = np.random.default_rng(0)
 n = 8732
 y = rng.integers(0, 10, n)

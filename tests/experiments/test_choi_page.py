@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segue.evaluation.layer_sets import Blocks
+from segue.evaluation.blocks import Blocks
 from segue.experiments.choi2017 import page
 from segue.experiments.choi2017.material import Material, feature_sets, paper_splits
 from segue.experiments.choi2017.page import Done

@@ -11,8 +11,8 @@ import pytest
 from sklearn.model_selection import GridSearchCV
 from sklearn.svm import SVC, SVR
 
+from segue.evaluation.blocks import Blocks
 from segue.evaluation.folds import outer_folds
-from segue.evaluation.layer_sets import Blocks
 from segue.evaluation.protocols import nested_cv
 from segue.experiments.choi2017 import runs as module
 from segue.experiments.choi2017.material import Material, feature_sets, paper_splits

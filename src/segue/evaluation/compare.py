@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from segue.errors import UsageError
+from segue.evaluation.blocks import Blocks, LayerSet, all_layer_sets
 from segue.evaluation.folds import Folds, given_folds, group_codes, outer_folds
 from segue.evaluation.heads import DEFAULT_HEADS, make_head
-from segue.evaluation.layer_sets import Blocks, LayerSet, all_layer_sets, nested_layer_sets
+from segue.evaluation.layer_sets import nested_layer_sets
 from segue.evaluation.metrics import METRICS, check_task, confusion_matrix, score
 from segue.evaluation.protocols import NestedResult, Progress, check_features, nested_cv
 from segue.evaluation.result_notes import (

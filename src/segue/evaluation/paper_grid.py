@@ -19,10 +19,11 @@ from sklearn.svm import SVC, SVR
 from threadpoolctl import threadpool_limits
 
 from segue.errors import UsageError
+from segue.evaluation.blocks import Blocks, LayerSet
 from segue.evaluation.folds import check_target
 from segue.evaluation.heads import CHOI_C, CHOI_GAMMA
 from segue.evaluation.kernels import Kernel, Products, kernel_matrices
-from segue.evaluation.layer_sets import MEMORY_BUDGET, SHARED_FROM, Blocks, LayerSet, check_sets
+from segue.evaluation.layer_sets import MEMORY_BUDGET, SHARED_FROM, check_sets
 from segue.evaluation.linear_svr import linear_svr
 from segue.evaluation.metrics import accuracy, check_task, r2
 from segue.evaluation.protocols import Progress

@@ -15,7 +15,7 @@ from segue.datasets import Target as Labelled
 from segue.datasets.known import dataset
 from segue.encoders import encoder as build_encoder
 from segue.errors import UsageError
-from segue.evaluation.layer_sets import Blocks
+from segue.evaluation.blocks import Blocks
 from segue.experiments.choi2017.material import (
     Material,
     Splits,

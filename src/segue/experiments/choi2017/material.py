@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from segue.errors import UsageError
-from segue.evaluation.layer_sets import Blocks, LayerSet, all_layer_sets
+from segue.evaluation.blocks import Blocks, LayerSet, all_layer_sets
 from segue.evaluation.rows import Task as Kind
 from segue.experiments.choi2017.tasks import LAYERS, MFCC
 from segue.workflows.cells import arrays_digest

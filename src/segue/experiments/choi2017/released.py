@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.errors import ManifestError, StoreError
-from segue.evaluation.layer_sets import Blocks, all_layer_sets
+from segue.evaluation.blocks import Blocks, all_layer_sets
 from segue.experiments.choi2017.material import (
     ALL,
     Material,

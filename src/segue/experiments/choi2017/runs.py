@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segue.evaluation.blocks import Blocks, LayerSet
 from segue.evaluation.folds import Folds, given_folds, outer_folds
-from segue.evaluation.layer_sets import Blocks, LayerSet, choose_sets, nested_layer_sets
+from segue.evaluation.layer_sets import choose_sets, nested_layer_sets
 from segue.evaluation.metrics import score
 from segue.evaluation.paper_grid import MARGIN, SetGrid, paper_grid
 from segue.evaluation.protocols import NestedResult
