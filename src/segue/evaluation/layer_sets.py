@@ -20,6 +20,7 @@ from segue.evaluation.folds import Folds, check_target, group_codes, inner_folds
 from segue.evaluation.heads import make_head
 from segue.evaluation.kernels import Products
 from segue.evaluation.metrics import check_task
+from segue.evaluation.parts import uses_kernel
 from segue.evaluation.protocols import (
     FittedHead,
     NestedResult,
@@ -28,7 +29,6 @@ from segue.evaluation.protocols import (
     one_fold,
 )
 from segue.evaluation.rows import Task
-from segue.evaluation.search import uses_kernel
 from segue.seeds import derive
 
 MEMORY_BUDGET = 2 * 2**30

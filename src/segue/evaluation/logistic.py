@@ -23,7 +23,8 @@ class LogisticPath:
 
     Parameters
     ----------
-    X : (n, d) array
+    X : (n, d) array or CentredSVD
+        The table, or its decomposition where that is there already.
     Y : (n, tags) array of 0/1
     max_iter : int
     tol : float
@@ -38,10 +39,12 @@ class LogisticPath:
     (True, 0.0)
     """
 
-    def __init__(self, X: Floats, Y: Floats, *, max_iter: int = 500, tol: float = 1e-3) -> None:
+    def __init__(
+        self, X: Floats | CentredSVD, Y: Floats, *, max_iter: int = 500, tol: float = 1e-3
+    ) -> None:
         self.max_iter = max_iter
         self.tol = tol
-        self._basis = CentredSVD.of(X)
+        self._basis = X if isinstance(X, CentredSVD) else CentredSVD.of(X)
         self._P = self._basis.U * self._basis.s
         counts = Y.sum(axis=0)
         # smoothed, so that a tag that everything or nothing carries still has finite odds
