@@ -7,10 +7,12 @@ import pytest
 from synthetic import MAKERS, blobs, line, tags
 
 from segue.errors import UsageError
-from segue.evaluation.compare import FeatureSet, chance_level, evaluate_target
+from segue.evaluation.compare import FeatureSet, evaluate_target
 from segue.evaluation.folds import given_folds, outer_folds
 from segue.evaluation.metrics import METRICS
 from segue.evaluation.rows import TargetResult
+from segue.evaluation.runs import baseline_runs, result_of
+from segue.evaluation.splits import Dealing
 from segue.evaluation.targets import encode_target
 
 ROW_KEYS = ["encoder", "layers", "head", "target", "metric", "mean", "se", "low", "high", "n"]
@@ -47,7 +49,8 @@ def test_a_whole_result(task: str) -> None:
     result = run(task)
     assert [list(row.as_dict()) for row in result.rows] == [ROW_KEYS] * len(result.rows)
     json.dumps([row.as_dict() for row in result.rows])
-    expected = [(e, m) for e in ("good", "blind", "chance") for m in METRICS[task]]
+    baselines = ("chance", "majority") if task == "classification" else ("chance",)
+    expected = [(e, m) for e in ("good", "blind", "auto", *baselines) for m in METRICS[task]]
     assert [(row.encoder, row.metric) for row in result.rows] == expected
     for row in result.rows:
         assert row.low - 1e-9 <= row.high
@@ -87,9 +90,10 @@ def test_confusion_counts_every_clip_in_label_order() -> None:
 def test_several_heads_and_progress_over_all() -> None:
     seen: list[tuple[int, int]] = []
     result = run("classification", heads=["ridge", "knn"], progress=lambda *at: seen.append(at))
-    assert seen == [(at, 16) for at in range(1, 17)]
-    assert [one.head for one in result.encoders] == ["ridge", "ridge", "knn", "knn", "prior"]
-    assert {test.head for test in result.tests} == {"ridge", "knn"}
+    assert seen == [(at, 16) for at in range(2, 17, 2)]  # both heads of a fold at once
+    heads = [one.head for one in result.encoders]
+    assert heads == ["ridge"] * 2 + ["knn"] * 2 + ["auto"] * 3 + ["prior", "constant"]
+    assert {test.head for test in result.tests} == {"ridge", "knn", "auto"}
 
 
 def test_layers_to_choose_are_chosen_per_outer_fold() -> None:
@@ -112,7 +116,7 @@ def test_layers_to_choose_are_chosen_per_outer_fold() -> None:
         draws=50,
         progress=lambda *at: seen.append(at),
     )
-    assert seen == [(at, 12) for at in range(1, 13)]
+    assert seen[-1] == (12, 12)  # three sets and one, three folds
     auto = result.encoders[0]
     assert auto.label == "net@auto"
     assert all(one["layers"] in ("2", "12") for one in auto.settings)
@@ -223,25 +227,106 @@ def test_constant_folds_of_a_regression_are_noted() -> None:
     assert np.isnan(result.encoders[0].fold_scores["r2"][0])
 
 
-def test_chance_of_balanced_classes_is_their_share() -> None:
+def test_majority_of_balanced_classes_is_their_share() -> None:
     """Not less: the training part's majority is the test part's minority in balanced data."""
     encoded = encode_target(["a", "b", "c"] * 8, None, "classification")
-    folds = outer_folds(encoded.y, None, "classification", n_folds=4)
-    chance = chance_level(encoded, folds)
-    assert chance.fold_scores["accuracy"].mean() == pytest.approx(1 / 3)
+    dealing = Dealing((outer_folds(encoded.y, None, "classification", n_folds=4),), ())
+    majority = result_of(baseline_runs(encoded, dealing)[1], encoded, dealing)
+    assert majority.fold_scores["accuracy"].mean() == pytest.approx(1 / 3)
+
+
+def test_chance_draws_classes_as_often_as_training_has_them() -> None:
+    labels = ["a"] * 90 + ["b"] * 10
+    encoded = encode_target(labels, None, "classification")
+    dealing = Dealing((outer_folds(encoded.y, None, "classification", n_folds=5),), ())
+    chance, majority = (result_of(run, encoded, dealing) for run in baseline_runs(encoded, dealing))
+    assert chance.fold_scores["accuracy"].mean() == pytest.approx(0.9**2 + 0.1**2, abs=0.02)
+    assert majority.fold_scores["accuracy"].mean() == pytest.approx(0.9)
 
 
 def test_chance_of_a_regression_is_the_training_mean() -> None:
     encoded = encode_target([1.0, 3.0, 5.0, 9.0], None, "regression")
-    chance = chance_level(encoded, given_folds([0, 0, 1, 1], None, 4))
+    dealing = Dealing((given_folds([0, 0, 1, 1], None, 4),), ())
+    (chance,) = (result_of(run, encoded, dealing) for run in baseline_runs(encoded, dealing))
     assert chance.predictions.tolist() == [7.0, 7.0, 2.0, 2.0]
+
+
+def test_the_head_and_the_encoder_are_chosen_by_inner_scores() -> None:
+    result = run("classification", heads=["ridge", "knn"])
+    by = {(one.label, one.head): one for one in result.encoders}
+    own = [by["good@12", "ridge"], by["good@12", "knn"]]
+    chosen = by["good@12", "auto"]
+    for fold, settings in enumerate(chosen.settings):
+        better = own[int(own[1].inner_scores[fold] > own[0].inner_scores[fold])]
+        assert settings == {"head": better.head, **better.settings[fold]}
+        held = result.folds == fold
+        assert (chosen.predictions[held] == better.predictions[held]).all()
+    overall = by["auto", "auto"]
+    assert {one["encoder"] for one in overall.settings} == {"good@12"}
+    np.testing.assert_array_equal(overall.predictions, chosen.predictions)
+    compared = {(test.first, test.second, test.head) for test in result.tests}
+    assert compared == {("good@12", "blind", head) for head in ("ridge", "knn", "auto")}
+
+
+def test_a_choice_among_noise_is_no_better_than_noise() -> None:
+    """What the inner folds promise is biased; what the outer folds give is not."""
+    rng = np.random.default_rng(0)
+    y = np.array(["a", "b"])[rng.integers(0, 2, 80)]
+    noise = {f"n{k}": FeatureSet(f"n{k}", "", rng.normal(size=(80, 4))) for k in range(12)}
+    result = evaluate_target(noise, y, None, target="t", task="classification", group_name="",
+                             heads=["ridge"], n_folds=5, inner=3, repeats=2, draws=50)  # fmt: skip
+    overall = next(one for one in result.encoders if one.name == "auto")
+    best = max(one.fold_scores["accuracy"].mean() for one in result.encoders if one.name[0] == "n")
+    assert overall.fold_scores["accuracy"].mean() < 0.62
+    assert overall.inner_scores.mean() > overall.fold_scores["accuracy"].mean() + 0.03
+    assert best >= overall.fold_scores["accuracy"].mean()
+
+
+def test_repeats_deal_again_and_share_the_first() -> None:
+    once, twice = run("classification"), run("classification", repeats=2)
+    assert [one.name for one in twice.splits] == [
+        "4 folds, artist-disjoint, seed 0", "4 folds, artist-disjoint, seed 0, repeat 2"
+    ]  # fmt: skip
+    assert twice.splits[0] == once.splits[0]
+    assert twice.splits[0].digest != twice.splits[1].digest
+    for first, both in zip(once.encoders, twice.encoders, strict=True):
+        if first.name != "chance":  # random guesses are drawn for all repeats together
+            scores = both.fold_scores["accuracy"]
+            assert scores.shape == (8,)
+            np.testing.assert_array_equal(scores[:4], first.fold_scores["accuracy"])
+            np.testing.assert_array_equal(both.predictions, first.predictions)
+    row = twice.rows[0]
+    spread = twice.encoders[0].fold_scores["accuracy"].std(ddof=1)
+    assert row.se == pytest.approx(spread / np.sqrt(4))  # not of 8: the clips are the same
+    assert twice.costs["good@12"].fits == 2 * once.costs["good@12"].fits
+
+
+def test_one_split_trains_on_what_is_never_tested() -> None:
+    _, _, groups = blobs(120)
+    folds = np.where(groups // 3 % 3 == 0, 0, -1)
+    result = run("classification", folds=folds, folds_name="the authors' split")
+    assert result.n == int((folds == 0).sum())
+    assert result.splits[0].name == "the authors' split"
+    assert len(result.encoders[0].predictions) == result.n
+    row = result.rows[0]
+    assert np.isnan(row.se)
+    assert row.low < row.mean <= row.high
+    assert any("no test of good@12" in note for note in result.notes)
+
+
+def test_shared_groups_are_an_error_unless_asked_for() -> None:
+    torn = np.arange(120) % 3
+    with pytest.raises(UsageError, match="--shared-groups"):
+        run("classification", folds=torn)
+    result = run("classification", folds=torn, shared_groups=True)
+    assert any("30 groups with 120 clips stand on both sides" in note for note in result.notes)
 
 
 @pytest.mark.parametrize(
     ("features", "options", "message"),
     [
         ({}, {}, "0 encoders"),
-        ({"a": FeatureSet("chance", "", np.ones((60, 2)))}, {}, "none called 'chance'"),
+        ({"a": FeatureSet("chance", "", np.ones((60, 2)))}, {}, "none called auto, chance"),
         (dict.fromkeys("ab", FeatureSet("a", "", np.ones((60, 2)))), {}, "different names"),
         ({"a": FeatureSet("a", "", np.ones((59, 2)))}, {}, "features of a: wanted 60 rows"),
         ({"a": FeatureSet("a", "", np.full((60, 2), np.nan))}, {}, "features of a: .*60 of 60"),

@@ -99,6 +99,11 @@ class Blocks:
     def __len__(self) -> int:
         return len(self.arrays[0])
 
+    @property
+    def total_width(self) -> int:
+        """Features of all blocks."""
+        return sum(array.shape[1] for array in self.arrays)
+
     def positions(self, chosen: Sequence[str]) -> list[int]:
         """Which arrays a set consists of.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -12,28 +12,30 @@ from numpy.typing import ArrayLike, NDArray
 
 from segue.errors import UsageError
 from segue.evaluation.blocks import Blocks, LayerSet, all_layer_sets
-from segue.evaluation.folds import Folds, given_folds, group_codes, outer_folds
+from segue.evaluation.folds import group_codes
 from segue.evaluation.heads import DEFAULT_HEADS, make_head
-from segue.evaluation.layer_sets import nested_layer_sets
-from segue.evaluation.metrics import METRICS, check_task, confusion_matrix, score
-from segue.evaluation.protocols import NestedResult, Progress, check_features, nested_cv
+from segue.evaluation.metrics import METRICS, check_task
+from segue.evaluation.nested import Candidate, FoldOutcome, Kept, nested_comparison
+from segue.evaluation.protocols import Progress, check_features
 from segue.evaluation.result_notes import (
     interval_notes,
     search_notes,
     undefined_notes,
     untested_notes,
 )
-from segue.evaluation.rows import EncoderResult, PairedTest, Row, TargetResult, Task
-from segue.evaluation.statistics import (
-    bootstrap_interval,
-    corrected_t_test,
-    holm,
-    mean_and_error,
+from segue.evaluation.rows import (
+    AUTO,
+    BASELINES,
+    EncoderResult,
+    PairedTest,
+    SearchCost,
+    TargetResult,
+    Task,
 )
-from segue.evaluation.targets import EncodedTarget, encode_target
-
-AUTO = "auto"
-"""Layers of a FeatureSet whose best set the inner folds choose."""
+from segue.evaluation.runs import baseline_runs, chosen_runs, result_of, rows_of
+from segue.evaluation.splits import Dealing, deal
+from segue.evaluation.statistics import corrected_t_test, holm
+from segue.evaluation.targets import encode_target
 
 MOST_BLOCKS = 8
 """Eight layers have 255 sets; one more doubles the work."""
@@ -61,11 +63,18 @@ class FeatureSet:
     blocks: tuple[tuple[str, int], ...] = ()
 
     @property
-    def sets(self) -> list[LayerSet]:
-        """The sets that are tried: all of the blocks' for AUTO, else X as it is."""
+    def label(self) -> str:
+        """Name with layers, as in EncoderResult."""
+        return f"{self.name}@{self.layers}" if self.layers else self.name
+
+    @property
+    def candidate(self) -> Candidate:
+        """What is compared: all sets of the blocks for AUTO, else X as it is."""
         if self.layers != AUTO:
-            return [tuple(name for name, _ in self.blocks)]
-        return all_layer_sets([name for name, _ in self.blocks])
+            whole: LayerSet = (self.name,)
+            return Candidate(Blocks(whole, (self.X,)), (whole,))
+        blocks = Blocks.of_columns(self.X, self.blocks)
+        return Candidate(blocks, tuple(all_layer_sets(blocks.names)))
 
 
 def evaluate_target(
@@ -79,15 +88,23 @@ def evaluate_target(
     heads: Sequence[str] | None = None,
     n_folds: int = 10,
     inner: int = 5,
+    repeats: int = 1,
     scale: bool = True,
     seed: int = 0,
     n_jobs: int = 1,
     progress: Progress | None = None,
     folds: ArrayLike | None = None,
+    folds_name: str = "given folds",
+    shared_groups: bool = False,
+    ids: Sequence[str] | None = None,
     min_positives: int = 5,
     draws: int = 1000,
+    kept: Mapping[str, Kept] | None = None,
 ) -> TargetResult:
-    """Nested cross-validation of every encoder and head on identical outer folds, and chance.
+    """Nested cross-validation of every encoder and head on identical outer folds, and baselines.
+
+    Besides each encoder with each head there is, where there is something to choose, each encoder
+    with the head that the inner folds chose, and the choice of encoder and head together.
 
     Parameters
     ----------
@@ -101,30 +118,40 @@ def evaluate_target(
     heads : sequence of str, optional
         Default svm; for tagging logistic, for regression ridge.
     n_folds, inner : int
-        Outer folds, on which the number is measured; inner folds, on which settings are chosen.
+        Outer folds, on which the number is measured; inner folds, on which all is chosen.
+    repeats : int, default 1
+        How often all clips are dealt to outer folds.
     scale : bool, default True
         Standardise features. Off means off.
     n_jobs : int, default 1
         Processes, one thread each; the result is the same for any.
     progress : callable, optional
         Called as ``progress(completed, total)`` over all outer folds of all encoders and heads.
-    folds : (n,) integers, optional
-        Predefined outer folds.
+    folds : (n,) or (repeats, n) integers, optional
+        Predefined outer folds, obeyed as they are; see folds.given_folds.
+    folds_name : str
+        What they are called.
+    shared_groups : bool, default False
+        Let groups stand on both sides of predefined folds.
+    ids : sequence of n str, optional
+        What the digests of the splits know clips by; by default row numbers.
     min_positives : int, default 5
         Tags in fewer groups are dropped and noted.
     draws : int, default 1000
         Of the bootstrap.
+    kept : mapping of label -> Kept, optional
+        Where outcomes of outer folds are found and kept, see nested.nested_comparison.
 
     Returns
     -------
     TargetResult
-        Rows of every encoder, head and metric; those of chance have encoder "chance", head "prior".
+        Rows of every encoder, head and metric; those of BASELINES last.
 
     Raises
     ------
     UsageError
         No features; features that are not finite or not one row per clip; two of one name; an
-        unknown task or head; or what encode_target and outer_folds raise.
+        unknown task or head; or what encode_target and splits.deal raise.
 
     Examples
     --------
@@ -133,124 +160,83 @@ def evaluate_target(
     >>> y = ["low"] * 12 + ["high"] * 12
     >>> result = evaluate_target({"ramp": FeatureSet("ramp", "", X)}, y, None, target="height",
     ...                          task="classification", group_name="", heads=["linear"], n_folds=3)
-    >>> [(row.encoder, row.metric, round(row.mean, 2)) for row in result.rows]  # doctest: +ELLIPSIS
-    [('ramp', 'accuracy', 1.0), ('ramp', 'macro_f1', 1.0), ('chance', 'accuracy', 0.5), ...]
+    >>> rows = {row.encoder: row.mean for row in result.rows if row.metric == "accuracy"}
+    >>> rows["ramp"], rows["majority"], 0.4 < rows["chance"] < 0.6
+    (1.0, 0.5, True)
     """
     task = check_task(task)
     encoded = encode_target(y, groups, task, min_positives=min_positives)
     codes = group_codes(groups, len(encoded.y))
     heads = [DEFAULT_HEADS[task]] if heads is None else list(heads)
     _check_request(features, heads, task, len(encoded.y))
-    outer = (
-        outer_folds(encoded.y, codes, task, n_folds=n_folds, seed=seed)
-        if folds is None
-        else given_folds(folds, groups, len(encoded.y))
+    dealing = deal(
+        encoded.y,
+        groups,
+        task,
+        group_name=group_name,
+        ids=[str(row) for row in range(len(codes))] if ids is None else ids,
+        n_folds=n_folds,
+        repeats=repeats,
+        seed=seed,
+        given=folds,
+        given_name=folds_name,
+        shared_groups=shared_groups,
     )
-    units = [len(one.sets) * len(outer.names) for one in features.values()]
-    total, completed = len(heads) * sum(units), 0
-    results: list[EncoderResult] = []
-    said_of: dict[str, list[str]] = {}
-    for head in heads:
-        for one, own in zip(features.values(), units, strict=True):
-            nested = _nested(
-                one,
-                encoded.y,
-                codes,
-                task,
-                head,
-                folds=outer,
-                inner=inner,
-                scale=scale,
-                seed=seed,
-                n_jobs=n_jobs,
-                progress=_offset(progress, completed, total),
-            )
-            completed += own
-            results.append(_encoder_result(one, head, nested, encoded))
-            for note in nested.notes:
-                said_of.setdefault(note, []).append(results[-1].label)
-    results.append(chance_level(encoded, outer))
+    candidates = {one.label: one.candidate for one in features.values()}
+    outcomes = nested_comparison(
+        candidates,
+        heads,
+        encoded.y,
+        codes,
+        task,
+        dealing.repeats,
+        inner=inner,
+        scale=scale,
+        seed=seed,
+        n_jobs=n_jobs,
+        progress=progress,
+        kept=kept,
+    )
+    names = {one.label: (one.name, one.layers) for one in features.values()}
+    runs = chosen_runs(names, candidates, heads, outcomes, encoded.y, dealing)
+    runs += baseline_runs(encoded, dealing, seed=seed)
+    results = [result_of(run, encoded, dealing) for run in runs]
     rows = [
-        row for one in results for row in _rows(one, encoded, codes, outer, target, seed, draws)
+        row
+        for run, one in zip(runs, results, strict=True)
+        for row in rows_of(run, one, encoded, codes, dealing, target=target, seed=seed, draws=draws)
     ]
-    tests = _paired_tests(results[:-1], outer, target, task)
+    tests = _paired_tests(results, dealing, target, METRICS[task])
+    tested = dealing.tested
     return TargetResult(
         target=target,
         task=task,
         group=group_name,
-        n=len(encoded.y),
-        n_groups=len(np.unique(codes)),
+        n=int(tested.sum()),
+        n_groups=len(np.unique(codes[tested])),
         labels=encoded.labels,
-        truth=encoded.y,
-        folds=outer.assignment,
+        truth=encoded.y[tested],
+        folds=dealing.repeats[0].assignment[tested],
         rows=tuple(rows),
         tests=tuple(tests),
         encoders=tuple(results),
         notes=(
             *encoded.notes,
-            *outer.notes,
-            *search_notes(said_of, len(features) * len(heads)),
-            *undefined_notes(encoded, outer),
-            *interval_notes(codes, outer, task),
+            *dealing.notes,
+            *search_notes(candidates, heads, outcomes),
+            *undefined_notes(encoded, dealing.repeats[0]),
+            *interval_notes(codes[tested], dealing.repeats[0].assignment[tested], task),
             *untested_notes(tests),
         ),
+        splits=dealing.splits,
+        costs={label: _cost(found) for label, found in outcomes.items()},
     )
 
 
-def _nested(
-    one: FeatureSet,
-    y: NDArray[Any],
-    codes: NDArray[np.int64],
-    task: Task,
-    head: str,
-    *,
-    folds: Folds,
-    inner: int,
-    scale: bool,
-    seed: int,
-    n_jobs: int,
-    progress: Progress | None,
-) -> NestedResult:
-    """Nested cross-validation of one feature set with one head, its layers chosen for AUTO."""
-    if one.layers != AUTO:
-        return nested_cv(
-            one.X, y, codes, task, head, folds=folds, inner=inner, scale=scale, seed=seed,
-            n_jobs=n_jobs, progress=progress,
-        )  # fmt: skip
-    found = nested_layer_sets(
-        Blocks.of_columns(one.X, one.blocks), one.sets, y, codes, task, folds=folds, head=head,
-        inner=inner, scale=scale, seed=seed, n_jobs=n_jobs, progress=progress,
-    )  # fmt: skip
-    won = ", ".join(f"{layers} in {count}" for layers, count in found.wins.items())
-    among = f"{head}: layers chosen among {len(one.sets)} sets inside the nested loop"
-    chosen = f"{among}: {won} outer folds"
-    return replace(found.auto, notes=(*found.auto.notes, chosen))
-
-
-def chance_level(encoded: EncodedTarget, folds: Folds) -> EncoderResult:
-    """What a predictor that sees no features reaches on the same folds.
-
-    Classification: always the class that is most frequent over all clips (the first of equals).
-    That of the training part would do worse than a constant guess, since what is frequent there
-    is rare in the test part. Tagging: each tag's share in the training part, the same for every
-    clip, so ROC-AUC is one half. Regression: the training part's mean.
-
-    Examples
-    --------
-    >>> encoded = encode_target(["a", "a", "b", "a"], None, "classification")
-    >>> chance_level(encoded, given_folds([0, 0, 1, 1], None, 4)).fold_scores["accuracy"]
-    array([1. , 0.5])
-    """
-    y = encoded.y
-    out = np.empty(y.shape, dtype=y.dtype if encoded.task == "classification" else np.float64)
-    if encoded.task == "classification":
-        classes, counts = np.unique(y, return_counts=True)
-        out[:] = classes[counts.argmax()]
-    else:
-        for train, test in folds.splits():
-            out[test] = y[train].mean(axis=0)
-    nested = NestedResult(out, folds, (), np.empty(0), ())
-    return _encoder_result(FeatureSet("chance", "", np.empty((0, 0))), "prior", nested, encoded)
+def _cost(outcomes: Sequence[FoldOutcome]) -> SearchCost:
+    return SearchCost(
+        fits=sum(one.fits for one in outcomes), seconds=sum(one.seconds for one in outcomes)
+    )
 
 
 def _check_request(
@@ -264,9 +250,10 @@ def _check_request(
             source="evaluate",
         )
     labels = [(one.name, one.layers) for one in features.values()]
-    if len(set(labels)) < len(labels) or any(one.name == "chance" for one in features.values()):
+    reserved = (AUTO, *BASELINES)
+    if len(set(labels)) < len(labels) or any(one.name in reserved for one in features.values()):
         raise UsageError(
-            wanted="encoders of different names, none called 'chance'",
+            wanted=f"encoders of different names, none called {', '.join(reserved)}",
             got=", ".join("@".join(filter(None, label)) for label in labels),
             fix="Rename one",
             source="evaluate",
@@ -293,80 +280,17 @@ def _check_request(
             make_head(head, task, n_features=X.shape[1])
 
 
-def _offset(progress: Progress | None, done: int, total: int) -> Progress | None:
-    """The callback of one run, counting on from the runs before it."""
-    if progress is None:
-        return None
-    return lambda completed, _: progress(done + completed, total)
-
-
-def _encoder_result(
-    one: FeatureSet, head: str, nested: NestedResult, encoded: EncodedTarget
-) -> EncoderResult:
-    scores = {
-        metric: np.array(
-            [
-                score(metric, encoded.y[test], nested.predictions[test])
-                for _, test in nested.folds.splits()
-            ]
-        )
-        for metric in METRICS[encoded.task]
-    }
-    confusion = None
-    if encoded.task == "classification":
-        confusion = confusion_matrix(encoded.y, nested.predictions, encoded.labels)
-    return EncoderResult(
-        name=one.name,
-        layers=one.layers,
-        head=head,
-        predictions=nested.predictions,
-        fold_scores=scores,
-        settings=nested.settings,
-        inner_scores=nested.inner_scores,
-        confusion=confusion,
-    )
-
-
-def _rows(
-    one: EncoderResult,
-    encoded: EncodedTarget,
-    codes: NDArray[np.int64],
-    folds: Folds,
-    target: str,
-    seed: int,
-    draws: int,
-) -> list[Row]:
-    rows = []
-    for metric, fold_scores in one.fold_scores.items():
-        mean, error = mean_and_error(fold_scores)
-        low, high = bootstrap_interval(
-            metric, encoded.y, one.predictions, codes, folds.assignment, draws=draws, seed=seed
-        )
-        rows.append(
-            Row(
-                encoder=one.name,
-                layers=one.layers,
-                head=one.head,
-                target=target,
-                metric=metric,
-                mean=mean,
-                se=error,
-                low=low,
-                high=high,
-                n=len(encoded.y),
-            )
-        )
-    return rows
-
-
 def _paired_tests(
-    results: Sequence[EncoderResult], folds: Folds, target: str, task: Task
+    results: Sequence[EncoderResult], dealing: Dealing, target: str, metrics: Sequence[str]
 ) -> list[PairedTest]:
-    test_share = float(np.mean([len(test) / len(train) for train, test in folds.splits()]))
+    """Every pair of encoders with the same head, each repeat's folds as paired scores."""
+    splits = [split for folds in dealing.repeats for split in folds.splits()]
+    test_share = float(np.mean([len(test) / len(train) for train, test in splits]))
+    compared = [one for one in results if one.name not in (AUTO, *BASELINES)]
     tests = []
-    for head in dict.fromkeys(one.head for one in results):
-        pairs = list(combinations([one for one in results if one.head == head], 2))
-        for metric in METRICS[task]:
+    for head in dict.fromkeys(one.head for one in compared):
+        pairs = list(combinations([one for one in compared if one.head == head], 2))
+        for metric in metrics:
             scores = [(a.fold_scores[metric], b.fold_scores[metric]) for a, b in pairs]
             p_values = [corrected_t_test(a, b, test_share=test_share) for a, b in scores]
             tests += [

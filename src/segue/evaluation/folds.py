@@ -18,6 +18,9 @@ from segue.seeds import derive, generator
 
 Indices = NDArray[np.int64]
 
+UNTESTED = -1
+"""Fold of a clip that is trained on and never tested: the training part of a single given split."""
+
 
 @dataclass(frozen=True, slots=True)
 class Folds:
@@ -26,7 +29,7 @@ class Folds:
     Attributes
     ----------
     assignment : (n,) integer array
-        The fold in which a clip is tested; it trains in all others.
+        The fold in which a clip is tested; it trains in all others. UNTESTED where it only trains.
     notes : tuple of str
     """
 
@@ -36,7 +39,13 @@ class Folds:
     @property
     def names(self) -> Indices:
         """Fold numbers in order."""
-        return np.unique(self.assignment)
+        return np.unique(self.assignment[self.tested])
+
+    @property
+    def tested(self) -> NDArray[np.bool_]:
+        """Which clips are tested in some fold (n,)."""
+        mask: NDArray[np.bool_] = self.assignment != UNTESTED
+        return mask
 
     def splits(self) -> Iterator[tuple[Indices, Indices]]:
         """Training and test rows of each fold."""
@@ -161,13 +170,24 @@ def inner_folds(
     return Folds(_assign(y, codes, task, used, seed, "inner folds"), notes)
 
 
-def given_folds(folds: ArrayLike, groups: ArrayLike | None, n: int) -> Folds:
+def given_folds(
+    folds: ArrayLike, groups: ArrayLike | None, n: int, *, shared_groups: bool = False
+) -> Folds:
     """Predefined folds, obeyed as they are.
+
+    Parameters
+    ----------
+    folds : (n,) integers
+        UNTESTED for clips that are only trained on.
+    groups : (n,) or None
+    shared_groups : bool, default False
+        Let a group stand on both sides, which a note then says; scores are too high for music of
+        groups that were never heard.
 
     Raises
     ------
     UsageError
-        Not one whole number per clip, fewer than two folds, or a group in two of them.
+        Not one whole number per clip, nothing to train on or to test, or a group in two folds.
 
     Examples
     --------
@@ -176,26 +196,47 @@ def given_folds(folds: ArrayLike, groups: ArrayLike | None, n: int) -> Folds:
     """
     given = np.asarray(folds)
     whole = given.dtype.kind in "iu"
-    if given.shape != (n,) or not whole or len(np.unique(given)) < 2:
+    values = np.unique(given)
+    if given.shape != (n,) or not whole or len(values) < 2 or values[0] < UNTESTED:
         raise UsageError(
             wanted=f"two or more folds, one whole number for each of {n} clips",
-            got=f"shape {given.shape} of {given.dtype}",
+            got=f"shape {given.shape} of {given.dtype}, {len(values)} different values",
             fix="Correct the fold column",
             source="folds",
         )
     assignment = given.astype(np.int64)
     codes = group_codes(groups, n)
-    pairs = np.unique(np.stack([codes, assignment], axis=1), axis=0)[:, 0]
-    torn = np.flatnonzero(np.bincount(pairs) > 1)
-    if len(torn):
-        names = [str(np.asarray(groups, dtype=object)[codes == code][0]) for code in torn[:3]]
+    torn = torn_groups(codes, assignment)
+    if not len(torn):
+        return Folds(assignment)
+    names = [str(np.asarray(groups, dtype=object)[codes == code][0]) for code in torn[:3]]
+    listed = f"{', '.join(names)}{', ...' * (len(torn) > 3)}"
+    if not shared_groups:
         raise UsageError(
             wanted="every group within one fold",
-            got=f"{len(torn)} groups in several ({', '.join(names)}{', ...' * (len(torn) > 3)})",
-            fix="Correct the fold column, or leave it out and let segue make the folds",
+            got=f"{len(torn)} groups in several ({listed})",
+            fix="Correct the fold column, let segue make the folds, or ask for it by "
+            "--shared-groups (scores are then too high for unheard groups)",
             source="folds",
         )
-    return Folds(assignment)
+    clips = int(np.isin(codes, torn).sum())
+    note = (
+        f"{len(torn)} groups with {clips} clips stand on both sides of the given folds, as asked "
+        f"for: {listed}"
+    )
+    return Folds(assignment, (note,))
+
+
+def torn_groups(codes: Indices, assignment: Indices) -> Indices:
+    """Codes of groups whose clips lie in several folds.
+
+    Examples
+    --------
+    >>> torn_groups(np.array([0, 0, 1]), np.array([0, 1, 1]))
+    array([0])
+    """
+    pairs = np.unique(np.stack([codes, assignment], axis=1), axis=0)[:, 0]
+    return np.flatnonzero(np.bincount(pairs) > 1)
 
 
 def check_target(y: ArrayLike, task: Task, *, whole: bool = True) -> NDArray[Any]:

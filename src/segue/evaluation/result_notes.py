@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -9,15 +10,40 @@ from numpy.typing import NDArray
 
 from segue.evaluation.folds import Folds
 from segue.evaluation.metrics import METRICS
+from segue.evaluation.nested import Candidate, FoldOutcome
 from segue.evaluation.rows import PairedTest, Task
 from segue.evaluation.statistics import why_no_interval
 from segue.evaluation.targets import EncodedTarget
 
 
-def search_notes(said_of: Mapping[str, Sequence[str]], searches: int) -> list[str]:
-    """Notes of the searches, with the encoders concerned unless all of them are."""
+def search_notes(
+    candidates: Mapping[str, Candidate],
+    heads: Sequence[str],
+    outcomes: Mapping[str, Sequence[FoldOutcome]],
+) -> list[str]:
+    """What the searches have to say, with the encoders concerned unless all of them are."""
+    said_of: dict[str, list[str]] = {}
+    for label, found in outcomes.items():
+        own = [note for one in found for note in one.notes]
+        for at, head in enumerate(heads):
+            choices = [one.choices[at] for one in found]
+            if (capped := sum(choice.unconverged for choice in choices)) > 0:
+                why = " (large C on a linear kernel; scaled features converge sooner)"
+                own.append(
+                    f"{head}: {capped} solver runs of the whole search stopped at their cap before "
+                    f"they converged{why if head == 'svm' else ''}"
+                )
+            if (tried := len(candidates[label].sets)) > 1:
+                won = Counter(str(choice.settings["layers"]) for choice in choices).most_common()
+                listed = ", ".join(f"{layers} in {count}" for layers, count in won)
+                own.append(
+                    f"{head}: layers chosen among {tried} sets inside the nested loop: {listed} "
+                    "outer folds"
+                )
+        for note in dict.fromkeys(own):
+            said_of.setdefault(note, []).append(label)
     return [
-        note if len(labels) == searches else f"{', '.join(labels)}: {note}"
+        note if len(labels) == len(outcomes) else f"{', '.join(labels)}: {note}"
         for note, labels in said_of.items()
     ]
 
@@ -46,9 +72,11 @@ def undefined_notes(encoded: EncodedTarget, folds: Folds) -> list[str]:
     return notes
 
 
-def interval_notes(codes: NDArray[np.int64], folds: Folds, task: Task) -> list[str]:
+def interval_notes(
+    codes: NDArray[np.int64], assignment: NDArray[np.int64], task: Task
+) -> list[str]:
     """Why some intervals are missing."""
-    reasons = [why_no_interval(metric, codes, folds.assignment) for metric in METRICS[task]]
+    reasons = [why_no_interval(metric, codes, assignment) for metric in METRICS[task]]
     return list(dict.fromkeys(filter(None, reasons)))
 
 

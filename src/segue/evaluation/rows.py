@@ -13,13 +13,21 @@ Task = Literal["classification", "tagging", "regression"]
 TASKS: tuple[Task, ...] = ("classification", "tagging", "regression")
 
 
+AUTO = "auto"
+"""Layers, head or encoder of a row whose own were chosen on inner folds."""
+
+BASELINES = ("chance", "majority")
+"""Encoders of rows that see no features."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
     """One number with its uncertainty: the stable row of ``results.csv`` and ``--json``.
 
     ``mean`` is the mean over outer folds, ``se`` its standard error over folds, ``low``/``high``
     the 95 % interval (groups resampled; NaN where they are too few, which the notes say), ``n`` the
-    clips scored. The chance level is a row like any other, with encoder ``chance``.
+    clips scored. What sees no features has rows like any other, see BASELINES; ``auto`` stands for
+    layers, head or encoder that were chosen inside the nested loop.
     """
 
     encoder: str
@@ -59,25 +67,43 @@ class PairedTest:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Split:
+    """One dealing of the clips to outer folds: its name, and a digest over ids and folds."""
+
+    name: str
+    digest: str
+    folds: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchCost:
+    """What the nested search of one encoder took: estimators fitted, processor seconds."""
+
+    fits: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EncoderResult:
     """Everything measured for one encoder on one target.
 
     Attributes
     ----------
     name : str
-        As in the rows: "mfcc", "choi2017-msd"; "chance" for the baseline that sees no features.
-    layers : str
-        "12345" or "" where the encoder has none.
+        As in the rows: "mfcc", "choi2017-msd"; one of BASELINES for what sees no features; "auto"
+        for the encoder that the inner folds chose.
+    layers, head : str
+        "12345", "" where the encoder has none, "auto" where the inner folds chose.
     predictions : ndarray
-        Out-of-fold predictions in manifest order: labels (n,) for classification, real values (n,)
-        for regression, scores (n, tags) for tagging.
-    fold_scores : mapping metric -> (folds,) array
+        Out-of-fold predictions of the clips tested, in manifest order, in the first repeat: labels
+        (n,) for classification, real values (n,) for regression, scores (n, tags) for tagging.
+    fold_scores : mapping metric -> (repeats * folds,) array
     settings : tuple of dict
-        The head settings that the inner folds chose, one per outer fold; empty for
-        chance.
-    inner_scores : (folds,) array
+        What the inner folds chose, one per outer fold: encoder, head and layers where they had the
+        choice, and the head's settings; empty for baselines.
+    inner_scores : (repeats * folds,) array
         Best inner score per outer fold; shown only to expose selection bias, never as the result.
-        Empty for chance.
+        Empty for baselines.
     confusion : (classes, classes) integer array or None
         Rows true, columns predicted, out-of-fold; classification only.
     """
@@ -109,7 +135,10 @@ class TargetResult:
     truth : ndarray
         As ``EncoderResult.predictions``, with 0/1 indicators for tagging.
     folds : (n,) integer array
-        Outer fold of each clip.
+        Outer fold of each clip in the first repeat.
+    splits : tuple of Split
+        One a repeat.
+    costs : mapping of encoder label -> SearchCost
     notes : tuple of str
         What a reader must know: tags undefined in some folds, classes dropped, missing labels,
         intervals and tests that cannot be estimated.
@@ -127,3 +156,5 @@ class TargetResult:
     tests: tuple[PairedTest, ...]
     encoders: tuple[EncoderResult, ...]
     notes: tuple[str, ...] = field(default=())
+    splits: tuple[Split, ...] = field(default=())
+    costs: Mapping[str, SearchCost] = field(default_factory=dict)

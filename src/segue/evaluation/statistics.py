@@ -11,7 +11,7 @@ from scipy import stats
 from segue.errors import UsageError
 from segue.evaluation.metrics import BOUNDS, score
 from segue.evaluation.resampled import resampled_scores
-from segue.seeds import generator
+from segue.seeds import derive, generator
 
 Floats = NDArray[np.float64]
 
@@ -19,12 +19,19 @@ MIN_GROUPS = 6
 """Fewer groups than this in all have no interval; see why_no_interval."""
 
 
-def mean_and_error(fold_scores: ArrayLike) -> tuple[float, float]:
+def mean_and_error(fold_scores: ArrayLike, *, repeats: int = 1) -> tuple[float, float]:
     """Mean over folds and its standard error (deviation with ddof 1, over sqrt k).
 
     Folds where the metric is undefined (NaN) are left out. The error treats folds as independent,
     which they are not quite: training parts overlap. It is a spread, and the bootstrap interval is
     the statement.
+
+    Parameters
+    ----------
+    fold_scores : (k * repeats,) array
+    repeats : int, default 1
+        How often all clips were dealt to folds. Dealing again brings no new clips, so the error is
+        that of the k folds of one repeat.
 
     Raises
     ------
@@ -47,7 +54,7 @@ def mean_and_error(fold_scores: ArrayLike) -> tuple[float, float]:
         )
     if scores.size == 1:
         return float(scores[0]), float("nan")
-    error = np.std(scores, ddof=1) / np.sqrt(scores.size)
+    error = np.std(scores, ddof=1) / np.sqrt(scores.size / repeats)
     return float(scores.mean()), float(error)
 
 
@@ -111,6 +118,69 @@ def bootstrap_interval(
     >>> low, high
     (1.0, 1.0)
     """
+    return repeated_interval(
+        metric, truth, [(predictions, folds)], groups, draws=draws, level=level, seed=seed
+    )
+
+
+def repeated_interval(
+    metric: str,
+    truth: ArrayLike,
+    repeats: Sequence[tuple[ArrayLike, ArrayLike]],
+    groups: ArrayLike,
+    *,
+    draws: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """``bootstrap_interval`` of the mean over several dealings of the same clips to folds.
+
+    Its variance is the mean of the repeats' own: dealing again evens out the luck of the deal, but
+    brings no new groups, so an interval that shrank with the repeats would promise too much.
+
+    Parameters
+    ----------
+    repeats : sequence of (predictions, folds)
+        As bootstrap_interval takes them.
+
+    Raises
+    ------
+    UsageError
+        As bootstrap_interval.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> truth, guess = np.array(["a", "b"] * 20), np.array(["a", "a", "b", "b"] * 10)
+    >>> deals = [(guess, np.arange(40) // 20), (guess, np.arange(40) % 2)]
+    >>> low, high = repeated_interval("accuracy", truth, deals, np.arange(40))
+    >>> 0.2 < low < 0.5 < high < 0.8
+    True
+    """
+    found = [
+        _mean_and_variance(metric, truth, guesses, groups, folds, max(1, draws // len(repeats)),
+                           derive(seed, "repeat", number) if number else seed)
+        for number, (guesses, folds) in enumerate(repeats)
+    ]  # fmt: skip
+    mean, variance = (float(np.mean(values)) for values in zip(*found, strict=True))
+    n_groups = len(np.unique(groups))
+    if np.isnan(variance) or n_groups < 2:
+        return float("nan"), float("nan")
+    reach = stats.t.ppf((1 + level) / 2, df=n_groups - 1) * np.sqrt(variance)
+    low, high = np.clip([mean - reach, mean + reach], *BOUNDS.get(metric, (0.0, 1.0)))
+    return float(low), float(high)
+
+
+def _mean_and_variance(
+    metric: str,
+    truth: ArrayLike,
+    predictions: ArrayLike,
+    groups: ArrayLike,
+    folds: ArrayLike,
+    draws: int,
+    seed: int,
+) -> tuple[float, float]:
+    """Mean fold score and its bootstrap variance; NaN where why_no_interval has a reason."""
     truth, predictions = np.asarray(truth), np.asarray(predictions)
     groups, folds = np.asarray(groups), np.asarray(folds)
     if not len(truth) == len(predictions) == len(groups) == len(folds):
@@ -124,7 +194,7 @@ def bootstrap_interval(
     scores = {at: score(metric, truth[rows], predictions[rows]) for at, rows in tested.items()}
     mean, _ = mean_and_error(list(scores.values()))
     if why_no_interval(metric, groups, folds):
-        return float("nan"), float("nan")
+        return mean, float("nan")
     comparable = _standardised(predictions, folds) if predictions.ndim == 2 else predictions
     per_fold = max(20, -(-draws // len(tested)))
     variances = []
@@ -139,9 +209,7 @@ def bootstrap_interval(
     n_groups = len(np.unique(groups))
     # of the mean of k scores: the mean variance over k
     variance = np.mean(variances) / len(variances) * n_groups / (n_groups - 1)
-    reach = stats.t.ppf((1 + level) / 2, df=n_groups - 1) * np.sqrt(variance)
-    low, high = np.clip([mean - reach, mean + reach], *BOUNDS.get(metric, (0.0, 1.0)))
-    return float(low), float(high)
+    return mean, float(variance)
 
 
 def why_no_interval(metric: str, groups: ArrayLike, folds: ArrayLike) -> str:
@@ -206,7 +274,8 @@ def corrected_t_test(first: ArrayLike, second: ArrayLike, *, test_share: float) 
     """Two-sided p-value of the corrected resampled t-test over paired fold scores.
 
     The variance of the mean difference over k folds is taken as ``(1/k + test_share) * var``:
-    folds share training clips, and the plain t-test rejects far too often.
+    folds share training clips, and the plain t-test rejects far too often. Folds of several repeats
+    (Bouckaert & Frank 2004) enter as one list: the first term falls with them, the second does not.
 
     Parameters
     ----------
@@ -230,7 +299,8 @@ def corrected_t_test(first: ArrayLike, second: ArrayLike, *, test_share: float) 
     References
     ----------
     C. Nadeau, Y. Bengio: Inference for the generalization error. Machine Learning 52, 2003,
-    equation 10.
+    equation 10. R. R. Bouckaert, E. Frank: Evaluating the replicability of significance tests for
+    comparing learning algorithms. PAKDD 2004.
 
     Examples
     --------
