@@ -16,6 +16,7 @@ def test_public_names() -> None:
         "FeatureTable",
         "Manifest",
         "__version__",
+        "audit",
         "build_index",
         "embed",
         "encoder",

@@ -18,6 +18,7 @@ _PUBLIC = {
     "FeatureTable": "segue.store",
     "encoder": "segue.encoders",
     "embed": "segue.workflows",
+    "audit": "segue.workflows",
     "evaluate": "segue.workflows",
     "fit": "segue.workflows",
     "predict": "segue.workflows",

@@ -1,0 +1,80 @@
+"""All leak tests of a data set, and one verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from segue.evaluation.audit.material import AuditSet
+from segue.evaluation.audit.order import order_test
+from segue.evaluation.audit.recall import recall_test
+from segue.evaluation.audit.verdicts import LeakTest, NotRun, Verdict, decide, worst
+
+Watch = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditResult:
+    """What all tests say.
+
+    Attributes
+    ----------
+    tests : list of LeakTest
+        With their verdicts, p-values corrected over all of them.
+    not_run : list of NotRun
+        What could not be tested, and why.
+    rows : int
+        Clips looked at.
+    """
+
+    tests: list[LeakTest]
+    not_run: list[NotRun] = field(default_factory=list)
+    rows: int = 0
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of all tests."""
+        return worst([test.verdict for test in self.tests])
+
+    def as_dict(self) -> dict[str, Any]:
+        """The stable object of ``segue audit --json``."""
+        return {
+            "verdict": self.verdict,
+            "clips": self.rows,
+            "tests": [test.as_dict() for test in self.tests],
+            "not_run": [{"name": one.name, "why": one.why} for one in self.not_run],
+        }
+
+
+def audit_features(
+    data: AuditSet,
+    *,
+    batch_sizes: Sequence[int] = (),
+    seed: int = 0,
+    watch: Watch | None = None,
+) -> AuditResult:
+    """Test a data set for leaks.
+
+    Parameters
+    ----------
+    data : AuditSet
+    batch_sizes : sequence of int
+        To look for; by default powers of two and round numbers.
+    seed : int
+    watch : callable, optional
+        Called with (what, done, total).
+
+    Examples
+    --------
+    >>> from segue.evaluation.audit.simulated import Recipe, simulate
+    >>> audit_features(simulate(Recipe(batch_size=64, batch_shift=1.0), 0)).verdict
+    'leak'
+    """
+    order = order_test(data, sizes=batch_sizes, seed=seed)
+    said: list[LeakTest | NotRun] = [order.test, recall_test(data, order, seed=seed)]
+    return AuditResult(
+        tests=decide([one for one in said if isinstance(one, LeakTest)]),
+        not_run=[one for one in said if isinstance(one, NotRun)],
+        rows=len(data),
+    )
