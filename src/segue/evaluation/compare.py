@@ -35,7 +35,7 @@ from segue.evaluation.rows import (
 from segue.evaluation.runs import baseline_runs, chosen_runs, result_of, rows_of
 from segue.evaluation.splits import Dealing, deal
 from segue.evaluation.statistics import corrected_t_test, holm
-from segue.evaluation.targets import encode_target
+from segue.evaluation.targets import MIN_POSITIVES, encode_target
 
 MOST_BLOCKS = 8
 """Eight layers have 255 sets; one more doubles the work."""
@@ -97,7 +97,7 @@ def evaluate_target(
     folds_name: str = "given folds",
     shared_groups: bool = False,
     ids: Sequence[str] | None = None,
-    min_positives: int = 5,
+    min_positives: int = MIN_POSITIVES,
     draws: int = 1000,
     kept: Mapping[str, Kept] | None = None,
 ) -> TargetResult:
@@ -169,12 +169,13 @@ def evaluate_target(
     codes = group_codes(groups, len(encoded.y))
     heads = [DEFAULT_HEADS[task]] if heads is None else list(heads)
     _check_request(features, heads, task, len(encoded.y))
+    named = tuple(map(str, range(len(codes)) if ids is None else ids))
     dealing = deal(
         encoded.y,
         groups,
         task,
         group_name=group_name,
-        ids=[str(row) for row in range(len(codes))] if ids is None else ids,
+        ids=named,
         n_folds=n_folds,
         repeats=repeats,
         seed=seed,
@@ -230,6 +231,7 @@ def evaluate_target(
         ),
         splits=dealing.splits,
         costs={label: _cost(found) for label, found in outcomes.items()},
+        ids=named,
     )
 
 

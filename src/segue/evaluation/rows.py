@@ -68,11 +68,44 @@ class PairedTest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Split:
-    """One dealing of the clips to outer folds: its name, and a digest over ids and folds."""
+    """One dealing of the clips to outer folds.
+
+    Attributes
+    ----------
+    name : str
+    digest : str
+        Over ids and folds, see splits.split_digest.
+    folds : int
+        How many.
+    assignment : (n,) integer array
+        Fold of every clip of the target; -1 where it is only trained on.
+    """
 
     name: str
     digest: str
     folds: int
+    assignment: NDArray[np.int64] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncoderFacts:
+    """What an encoder costs besides its score.
+
+    Attributes
+    ----------
+    numbers : int
+        Features a clip.
+    ms : float
+        Milliseconds to decode and encode a track on one processor; NaN where it was not measured.
+    licence : str
+        Of its weights.
+    commercial : bool
+    """
+
+    numbers: int
+    ms: float
+    licence: str
+    commercial: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,6 +172,9 @@ class TargetResult:
     splits : tuple of Split
         One a repeat.
     costs : mapping of encoder label -> SearchCost
+    facts : mapping of encoder label -> EncoderFacts
+    ids : tuple of str
+        Of all clips of the target, those that are only trained on included.
     notes : tuple of str
         What a reader must know: tags undefined in some folds, classes dropped, missing labels,
         intervals and tests that cannot be estimated.
@@ -158,3 +194,5 @@ class TargetResult:
     notes: tuple[str, ...] = field(default=())
     splits: tuple[Split, ...] = field(default=())
     costs: Mapping[str, SearchCost] = field(default_factory=dict)
+    facts: Mapping[str, EncoderFacts] = field(default_factory=dict)
+    ids: tuple[str, ...] = field(default=())

@@ -111,7 +111,12 @@ def deal(
             source="folds",
         )
     splits = tuple(
-        Split(name=name, digest=split_digest(ids, one.assignment), folds=len(one.names))
+        Split(
+            name=name,
+            digest=split_digest(ids, one.assignment),
+            folds=len(one.names),
+            assignment=one.assignment,
+        )
         for name, one in zip(names, folds, strict=True)
     )
     return Dealing(tuple(folds), splits)

@@ -15,6 +15,10 @@ from segue.evaluation.metrics import check_task
 from segue.evaluation.rows import Task
 
 
+MIN_POSITIVES = 5
+"""Groups in which a tag must be carried to be learned and scored."""
+
+
 @dataclass(frozen=True, slots=True)
 class EncodedTarget:
     """A target ready for folds and heads.
@@ -40,7 +44,7 @@ def encode_target(
     groups: ArrayLike | None,
     task: str,
     *,
-    min_positives: int = 5,
+    min_positives: int = MIN_POSITIVES,
 ) -> EncodedTarget:
     """Encode labels, dropping tags too rare to be learned and scored.
 

@@ -13,7 +13,8 @@ from segue.evaluation.rows import TargetResult
 from segue.files import write_atomically
 from segue.report.content import Audio, Block, Cell, Figure, Folded, Section, Table, plain
 from segue.report.extras import provenance_section
-from segue.report.sections import evaluation_sections, slug
+from segue.report.rank_plots import overall_section
+from segue.report.sections import evaluation_sections, looks_of, slug
 from segue.report.style import DPI
 from segue.report.tables import markdown_table, write_rows_csv
 from segue.report.words import introduction, verdict
@@ -64,6 +65,7 @@ def write_report(
     sections = [
         Section("What this is", introduction(results)),
         *evaluation_sections(results),
+        *([overall] if (overall := overall_section(results, looks_of(results))) else []),
         *extra_sections,
         *([provenance_section(provenance)] if provenance else []),
     ]

@@ -16,6 +16,8 @@ from segue.report.content import Figure
 from segue.report.style import FAINT, INK, PALETTE, QUIET, WIDTH, Mark, draw, drawable, undrawable
 from segue.report.tables import (
     Entry,
+    baseline,
+    compared,
     fold_scores,
     interval,
     leaderboard,
@@ -41,8 +43,8 @@ def score_plot(result: TargetResult, looks: Mapping[str, Mark], *, name: str = "
     """
     metric = main_metric(result)
     board = leaderboard(result)
-    encoders = [entry for entry in board if not entry.is_chance]
-    chance = next((entry for entry in board if entry.is_chance), None)
+    encoders = compared(board)
+    chance = baseline(board, metric)
     labels = entry_names(encoders)
     drawn = drawable(labels)
     rows = [max(1, text.count("\n") + 1) for text in drawn]
@@ -72,11 +74,11 @@ def score_plot(result: TargetResult, looks: Mapping[str, Mark], *, name: str = "
         draw((WIDTH, height), paint),
         caption=(
             "Large dot: mean over outer folds. Line: 95 % interval. Faint dots: single folds. "
-            "Dashed: chance, shaded: its interval." + undrawable(labels)
+            "Dashed: the best that sees no features, shaded: its interval." + undrawable(labels)
         ),
         alt=(
             f"Dot plot of {metric_name(metric)} for {result.target}: {means}"
-            + (f"; chance {number(chance.mean(metric))}." if chance else ".")
+            + (f"; {chance.encoder} {number(chance.mean(metric))}." if chance else ".")
         ),
         name=name,
     )
@@ -87,7 +89,7 @@ def paired_plot(result: TargetResult, *, name: str = "") -> Figure | None:
 
     None where the target has no paired tests.
     """
-    entries = [entry for entry in leaderboard(result) if not entry.is_chance]
+    entries = compared(leaderboard(result))
     pairs = paired_cells(result, entries)
     if not pairs:
         return None
@@ -184,7 +186,7 @@ def _paint_chance(ax: Axes, chance: Entry, metric: str) -> None:
         ax.axvspan(row.low, row.high, color=FAINT, alpha=0.45, linewidth=0, zorder=0)
     ax.axvline(row.mean, color=QUIET, linestyle=(0, (4, 3)), linewidth=1.2, zorder=1)
     ax.annotate(
-        f"chance {number(row.mean)}",
+        f"{chance.encoder} {number(row.mean)}",
         (row.mean, 1.0),
         xycoords=("data", "axes fraction"),
         xytext=(0, 3),

@@ -9,14 +9,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from segue.evaluation.rows import EncoderResult, TargetResult
+from segue.evaluation.rows import AUTO, BASELINES, EncoderResult, TargetResult
+from segue.report.choices import choices_section, labels_section, splits_section
 from segue.report.content import Block, Figure, Folded, Section, Table, plain
 from segue.report.plots import entry_names, paired_plot, score_plot
 from segue.report.prediction_plots import confusion_plot, scatter_plot, tag_plot
+from segue.report.rank_plots import ranks_section
 from segue.report.style import Mark, marks
 from segue.report.tables import (
-    CHANCE,
     Entry,
+    entry_label,
     find_encoder,
     leaderboard,
     main_metric,
@@ -24,7 +26,10 @@ from segue.report.tables import (
     number,
     score_table,
 )
-from segue.report.words import LAYERS_CHOSEN, listed, protocol, verdict
+from segue.report.words import listed, protocol, verdict
+
+OPEN = 20
+"""Rows above which a table of settings is folded."""
 
 
 def evaluation_sections(results: Sequence[TargetResult]) -> list[Section]:
@@ -52,7 +57,8 @@ def looks_of(results: Sequence[TargetResult]) -> dict[str, Mark]:
     entries = [entry for result in results for entry in leaderboard(result)]
     order = [e.label for result in results for e in result.encoders]
     named = set(order) | {entry.label for entry in entries}
-    return marks(label for label in [*order, *sorted(named)] if label != CHANCE)
+    reserved = (AUTO, *BASELINES)
+    return marks(label for label in [*order, *sorted(named)] if label not in reserved)
 
 
 def slug(text: str) -> str:
@@ -70,18 +76,31 @@ def slug(text: str) -> str:
 def _target(result: TargetResult, looks: Mapping[str, Mark], stem: str) -> Section:
     board = leaderboard(result)
     blocks: list[Block] = [protocol(result), " ".join(verdict(result))]
-    if any(not entry.is_chance for entry in board):
+    if any(entry.is_encoder for entry in board):
         blocks += [score_table(result), score_plot(result, looks, name=f"{stem}-scores")]
+    best = best_entries(board)
     parts = [
         _differences(result, stem),
-        _predictions(result, [e for e in board if not e.is_chance], looks, stem),
-        _layers(result, board),
+        ranks_section(result, looks, stem),
+        _predictions(result, best, looks, stem),
+        labels_section(result, best),
+        choices_section(result, board),
         _selection(result, board),
+        splits_section(result),
         Section("Notes", result.notes) if result.notes else None,
     ]
     return Section(
         f"{result.target} ({result.task})", blocks, [part for part in parts if part is not None]
     )
+
+
+def best_entries(board: Sequence[Entry]) -> list[Entry]:
+    """The best entry of each encoder, best first: one head is enough to see what is confused."""
+    best: dict[str, Entry] = {}
+    for entry in board:
+        if entry.is_encoder:
+            best.setdefault(entry.label, entry)
+    return list(best.values())
 
 
 def _differences(result: TargetResult, stem: str) -> Section | None:
@@ -130,26 +149,6 @@ def _prediction_figure(
     return scatter_plot(result, encoder, look, name=f"{stem}-scatter")
 
 
-def _layers(result: TargetResult, board: Sequence[Entry]) -> Section | None:
-    """How often the inner folds chose each set of layers, where they were asked to."""
-    rows: list[list[str]] = []
-    for entry in board:
-        encoder = find_encoder(result, entry)
-        if encoder is None or not encoder.settings or "layers" not in encoder.settings[0]:
-            continue
-        folds = len(encoder.settings)
-        won = Counter(str(chosen["layers"]) for chosen in encoder.settings)
-        for layers, count in won.most_common():
-            rows.append([entry.label, entry.head, layers, f"{count} of {folds}"])
-    if not rows:
-        return None
-    note = "Sets of layers that inner folds chose, and in how many outer folds."
-    return Section(
-        "Which layers were chosen",
-        [LAYERS_CHOSEN, Table(["encoder", "head", "layers", "outer folds"], rows, note, (3,))],
-    )
-
-
 def _selection(result: TargetResult, board: Sequence[Entry]) -> Section | None:
     """Which settings inner folds chose, and how much their own best score flatters."""
     metric = main_metric(result)
@@ -157,24 +156,31 @@ def _selection(result: TargetResult, board: Sequence[Entry]) -> Section | None:
     bias: list[list[str]] = []
     for entry in board:
         encoder = find_encoder(result, entry)
-        if entry.is_chance or encoder is None:
+        if entry.is_baseline or encoder is None:
             continue
         folds = len(encoder.settings)
         for setting, count in Counter(map(plain, encoder.settings)).most_common():
-            chosen.append([entry.label, setting or "nothing to choose", f"{count} of {folds}"])
+            chosen.append(
+                [entry_label(entry), entry.head, setting or "nothing", f"{count} of {folds}"]
+            )
         inner = np.asarray(encoder.inner_scores, dtype=np.float64)
         if np.isfinite(inner).any():
             mean, outer = float(np.nanmean(inner)), entry.mean(metric)
-            bias.append([entry.label, number(mean), number(outer), number(mean - outer)])
+            bias.append(
+                [entry_label(entry), entry.head, number(mean), number(outer), number(mean - outer)]
+            )
     blocks: list[Block] = []
     if chosen:
         note = "Settings of the head that inner folds chose, and in how many outer folds."
-        blocks.append(Table(["encoder", "setting", "outer folds"], chosen, note, (2,)))
+        header = ["encoder", "head", "setting", "outer folds"]
+        table = Table(header, chosen, note, (3,))
+        many = len(chosen) > OPEN
+        blocks.append(Folded(f"{len(chosen)} settings", [table]) if many else table)
     if bias:
         note = (
             f"Best inner {metric_name(metric)} against the outer score: the difference is the "
             "selection bias that reporting the inner score would have hidden."
         )
-        header = ["encoder", "best inner", "outer", "inner − outer"]  # noqa: RUF001
-        blocks.append(Table(header, bias, note, (1, 2, 3)))
+        header = ["encoder", "head", "best inner", "outer", "inner − outer"]  # noqa: RUF001
+        blocks.insert(0, Table(header, bias, note, (2, 3, 4)))
     return Section("Settings and selection bias", blocks) if blocks else None

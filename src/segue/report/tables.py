@@ -9,15 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from segue.evaluation.rows import EncoderResult, Row, TargetResult
+from segue.evaluation.rows import AUTO, BASELINES, EncoderResult, Row, TargetResult
 from segue.files import write_atomically
 from segue.report.content import Cell, Table
 
 COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Row))
 """The columns of results.csv, in this order, for good."""
-
-CHANCE = "chance"
-"""Encoder name of the baseline that sees no features."""
 
 # errors are better when small; every other metric segue knows is better when large
 _SMALLER = ("mae", "mse", "rmse", "error", "loss")
@@ -66,21 +63,82 @@ def markdown_table(results: Sequence[TargetResult]) -> str:
 def score_table(result: TargetResult) -> Table:
     """The same table for the page."""
     board = leaderboard(result)
-    heads = list(dict.fromkeys(entry.head for entry in board if not entry.is_chance))
+    heads = list(dict.fromkeys(entry.head for entry in board if not entry.is_baseline))
     several_heads = len(heads) > 1
     header = ["encoder", *(["head"] if several_heads else [])]
     rows: list[list[str | Cell]] = []
     for entry in board:
-        lead = [entry.label, *(["" if entry.is_chance else entry.head] if several_heads else [])]
-        rows.append([*lead, *(_score_cell(entry, m, board) for m in metrics(result))])
+        lead = [entry_label(entry), *([head_text(entry)] if several_heads else [])]
+        scores = [_score_cell(entry, m, board) for m in metrics(result)]
+        rows.append([*lead, *scores, *cost_cells(result, entry)])
     note = (
         "Mean over outer folds ± standard error, and below it the 95 % interval "
         "(groups resampled). The best of each column is bold."
         + (f" Head: {heads[0]}." if len(heads) == 1 and heads[0] else "")
+        + (f" {COSTS_NOTE}" if result.facts else "")
     )
     lead_columns = len(header)
     header += [metric_name(m) + (" ↓" if smaller_is_better(m) else "") for m in metrics(result)]
-    return Table(header, rows, note, tuple(range(lead_columns, len(header))))
+    header += COST_HEADER if result.facts else []
+    last = len(header) - (1 if result.facts else 0)  # the licence is text
+    return Table(header, rows, note, tuple(range(lead_columns, last)))
+
+
+COST_HEADER = ["numbers", "ms a track", "licence"]
+COSTS_NOTE = (
+    "Numbers: features a clip. Ms a track: from file to features on one processor of the machine "
+    "that made this page."
+)
+
+
+def cost_cells(result: TargetResult, entry: Entry) -> list[str | Cell]:
+    """What an entry's encoder costs, as cells below COST_HEADER; none where nobody knows."""
+    if not result.facts:
+        return []
+    facts = result.facts.get(entry.label)
+    if facts is None:
+        return ["", "", ""]
+    ms = f"{facts.ms:.0f}" if math.isfinite(facts.ms) else "n/a"
+    licence = Cell(
+        facts.licence.split(" (")[0], detail="" if facts.commercial else "no commercial use"
+    )
+    return [str(facts.numbers), ms, licence]
+
+
+def entry_label(entry: Entry) -> str:
+    """An entry as a table names it.
+
+    Examples
+    --------
+    >>> entry_label(Entry("auto", "", "svm", {})), entry_label(Entry("net", "13", "svm", {}))
+    ('chosen inside', 'net@13')
+    """
+    return "chosen inside" if entry.encoder == AUTO else entry.label
+
+
+def head_text(entry: Entry) -> str:
+    """An entry's head as a table names it; "" for baselines."""
+    if entry.is_baseline:
+        return ""
+    return "chosen" if entry.head == AUTO else entry.head
+
+
+def compared(board: Sequence[Entry]) -> list[Entry]:
+    """The encoders that pictures compare, one entry each.
+
+    Where several heads were tried, each encoder stands with the head that the inner folds chose:
+    the best of its rows would be chosen by the very scores that are drawn.
+    """
+    encoders = [entry for entry in board if entry.is_encoder]
+    chosen = [entry for entry in encoders if entry.head == AUTO]
+    return chosen or encoders
+
+
+def baseline(board: Sequence[Entry], metric: str) -> Entry | None:
+    """The better of the baselines by a metric; None where there is none."""
+    found = [e for e in board if e.is_baseline and math.isfinite(e.mean(metric))]
+    sign = -1 if smaller_is_better(metric) else 1
+    return max(found, key=lambda entry: sign * entry.mean(metric), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +156,14 @@ class Entry:
         return f"{self.encoder}@{self.layers}" if self.layers else self.encoder
 
     @property
-    def is_chance(self) -> bool:
-        return self.encoder == CHANCE
+    def is_baseline(self) -> bool:
+        """Whether it sees no features."""
+        return self.encoder in BASELINES
+
+    @property
+    def is_encoder(self) -> bool:
+        """Whether it competes: no baseline, nor the choice among all encoders."""
+        return not self.is_baseline and self.encoder != AUTO
 
     def mean(self, metric: str) -> float:
         """Mean of that metric; NaN where it was not measured."""
@@ -107,18 +171,22 @@ class Entry:
 
 
 def leaderboard(result: TargetResult) -> list[Entry]:
-    """Entries of a target, best first by its main metric, undefined ones after, chance last."""
+    """Entries of a target, best first by its main metric, undefined ones after.
+
+    The choice among all encoders follows, then the baselines.
+    """
     entries: dict[tuple[str, str, str], Entry] = {}
     for row in result.rows:
-        key = (row.encoder, row.layers, "" if row.encoder == CHANCE else row.head)
+        key = (row.encoder, row.layers, "" if row.encoder in BASELINES else row.head)
         entry = entries.setdefault(key, Entry(row.encoder, row.layers, row.head, {}))
         entry.rows.setdefault(row.metric, row)
     metric = main_metric(result)
 
-    def rank(entry: Entry) -> tuple[bool, bool, float]:
+    def rank(entry: Entry) -> tuple[bool, bool, bool, float]:
         mean = entry.mean(metric)
         goodness = mean if smaller_is_better(metric) else -mean
-        return entry.is_chance, math.isnan(mean), 0.0 if math.isnan(mean) else goodness
+        undefined = math.isnan(mean)
+        return entry.is_baseline, not entry.is_encoder, undefined, 0.0 if undefined else goodness
 
     return sorted(entries.values(), key=rank)
 
@@ -146,7 +214,7 @@ def find_encoder(result: TargetResult, entry: Entry) -> EncoderResult | None:
     """What was kept of the encoder behind a line of the table."""
     for encoder in result.encoders:
         same = (encoder.name, encoder.layers) == (entry.encoder, entry.layers)
-        if same and (entry.is_chance or encoder.head == entry.head):
+        if same and (entry.is_baseline or encoder.head == entry.head):
             return encoder
     return None
 
@@ -196,10 +264,10 @@ def interval(row: Row, *, to: str = ", ") -> str:
 
 
 def is_best(entry: Entry, metric: str, board: Sequence[Entry]) -> bool:
-    """Whether no other encoder has a better mean; chance competes with nobody."""
-    means = [e.mean(metric) for e in board if not e.is_chance]
+    """Whether no other encoder has a better mean; baselines and choices compete with nobody."""
+    means = [e.mean(metric) for e in board if e.is_encoder]
     finite = [mean for mean in means if math.isfinite(mean)]
-    if entry.is_chance or not finite or len(means) < 2:
+    if not entry.is_encoder or not finite or len(means) < 2:
         return False
     return entry.mean(metric) == (min if smaller_is_better(metric) else max)(finite)
 
@@ -222,27 +290,36 @@ def _markdown(result: TargetResult) -> str:
     names = [
         metric_name(m) + (" (smaller is better)" if smaller_is_better(m) else "") for m in columns
     ]
+    costs = COST_HEADER if result.facts else []
+    costs_rule = ["---:", "---:", "---"] if result.facts else []
     lines = [
         f"### {escape(result.target)} ({result.task})",
         "",
-        line(["encoder", "layers", "head", *names, "n"]),
-        line(["---", "---", "---", *["---:"] * (len(columns) + 1)]),
+        line(["encoder", "layers", "head", *names, "n", *costs]),
+        line(["---", "---", "---", *["---:"] * (len(columns) + 1), *costs_rule]),
     ]
     for entry in board:
         cells = [
-            escape(entry.encoder),
+            escape("chosen inside" if entry.encoder == AUTO else entry.encoder),
             escape(entry.layers),
-            "" if entry.is_chance else escape(entry.head),
+            escape(head_text(entry)),
         ]
         for metric in columns:
             cell = _score_cell(entry, metric, board)
             text = f"{cell.text} {cell.detail}".strip()
             cells.append(f"**{text}**" if cell.strong else text)
         counts = {row.n for row in entry.rows.values()}
-        lines.append(line([*cells, " / ".join(str(n) for n in sorted(counts))]))
+        cells.append(" / ".join(str(n) for n in sorted(counts)))
+        lines.append(line([*cells, *map(_cost_text, cost_cells(result, entry))]))
     if not board:
         lines = [lines[0], "", "No encoder was scored."]
     return "\n".join(lines)
+
+
+def _cost_text(cell: str | Cell) -> str:
+    if isinstance(cell, str):
+        return cell
+    return escape(f"{cell.text}, {cell.detail}" if cell.detail else cell.text)
 
 
 def line(cells: Sequence[str]) -> str:

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from segue.evaluation.rows import PairedTest, Row, TargetResult
+from segue.evaluation.rows import AUTO, PairedTest, Row, TargetResult
 from segue.report.plots import SIGNIFICANT, entry_names, p_text, paired_cells
 from segue.report.tables import (
     Entry,
+    baseline,
+    compared,
+    find_encoder,
     interval,
     leaderboard,
     main_metric,
@@ -25,10 +28,11 @@ _TASKS = {
     "regression": "one number per clip",
 }
 
-_CHANCE = {
-    "classification": "a model that sees no features",
-    "tagging": "a model that sees no features",
-    "regression": "predicting the mean without seeing features",
+_BASELINES = {
+    ("classification", "chance"): "classes drawn as often as they occur",
+    ("classification", "majority"): "always the most frequent class",
+    ("tagging", "chance"): "a model that sees no features",
+    ("regression", "chance"): "predicting the mean without seeing features",
 }
 
 LAYERS_CHOSEN = (
@@ -46,17 +50,19 @@ def verdict(result: TargetResult) -> list[str]:
     """
     board = leaderboard(result)
     metric = main_metric(result)
-    scored = [e for e in board if not e.is_chance and math.isfinite(e.mean(metric))]
+    encoders = compared(board)
+    scored = [e for e in encoders if math.isfinite(e.mean(metric))]
     if not scored:
         return [f"No encoder could be scored on {result.target}."]
     names = dict(zip(map(id, scored), entry_names(scored), strict=True))
-    chance = next((e for e in board if e.is_chance and math.isfinite(e.mean(metric))), None)
+    chance = baseline(board, metric)
     sentences = [_best(result, scored, names[id(scored[0])])]
     if chance is not None:
         sentences += _against_chance(result, scored, chance.rows[metric], entry_names(scored))
     if len(scored) > 1:
         sentences += _against_others(result, scored)
-    unscored = [e for e in board if not e.is_chance and not math.isfinite(e.mean(metric))]
+    sentences += _chosen_inside(result, board)
+    unscored = [e for e in encoders if not math.isfinite(e.mean(metric))]
     if unscored:
         sentences.append(f"Without a score: {listed(entry_names(unscored))}.")
     return [_unbroken(sentence) for sentence in sentences]
@@ -83,7 +89,7 @@ def protocol(result: TargetResult) -> str:
 def introduction(results: Sequence[TargetResult]) -> list[str]:
     """What the page is, for a reader who has never heard of the project."""
     encoders = dict.fromkeys(
-        e.label for result in results for e in leaderboard(result) if not e.is_chance
+        e.label for result in results for e in leaderboard(result) if e.is_encoder
     )
     targets = listed([result.target for result in results])
     return [
@@ -118,7 +124,7 @@ def _against_chance(
     result: TargetResult, scored: Sequence[Entry], chance: Row, names: Sequence[str]
 ) -> list[str]:
     metric = main_metric(result)
-    level = f"{number(chance.mean)} ({_CHANCE[result.task]})"
+    level = f"{number(chance.mean)} ({_BASELINES[result.task, chance.encoder]})"
     row = scored[0].rows[metric]
     if not interval(row):
         first = f"Chance is {level}; without an interval nothing can be said about the difference."
@@ -157,6 +163,21 @@ def _against_others(result: TargetResult, scored: Sequence[Entry]) -> list[str]:
             f"The difference between {names[0]} and {listed(untested)} could not be tested."
         )
     return sentences
+
+
+def _chosen_inside(result: TargetResult, board: Sequence[Entry]) -> list[str]:
+    """What choosing among all encoders on inner folds gives, and what it seemed to give there."""
+    metric = main_metric(result)
+    entry = next((e for e in board if not e.is_baseline and not e.is_encoder), None)
+    found = None if entry is None else find_encoder(result, entry)
+    if entry is None or found is None or not math.isfinite(entry.mean(metric)):
+        return []
+    what = "encoder and head" if entry.head == AUTO else "encoder"
+    inner = float(np.nanmean(found.inner_scores))
+    return [
+        f"Choosing {what} on inner folds alone gives {number(entry.mean(metric))}; the inner "
+        f"scores that chose promised {number(inner)}."
+    ]
 
 
 def _pair(test: PairedTest, first: str, second: str, pairs: int) -> str:

@@ -11,22 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segue import __version__
 from segue.card import EncoderCard
-from segue.datasets import Manifest, Target, Task, read_target
-from segue.encoders import Encoder
-from segue.encoders import encoder as build_encoder
+from segue.datasets import Manifest, Target, Task
 from segue.errors import UsageError
-from segue.evaluation.compare import AUTO, evaluate_target
-from segue.evaluation.folds import outer_folds
-from segue.evaluation.heads import make_head
-from segue.evaluation.rows import TargetResult
-from segue.evaluation.targets import encode_target
+from segue.evaluation.compare import FeatureSet, evaluate_target
+from segue.evaluation.folds import group_codes, torn_groups
+from segue.evaluation.rows import EncoderFacts, TargetResult
+from segue.evaluation.targets import MIN_POSITIVES
 from segue.extraction import EmbedReport, available_cpus
 from segue.extraction import Progress as EmbedProgress
+from segue.files import write_atomically
 from segue.report import Section, quarantine_section, write_report
 from segue.store import Failure
+from segue.workflows.cells import Cells, arrays_digest, folder_name
+from segue.workflows.costs import encoder_facts
 from segue.workflows.embedding import (
     Features,
     Inputs,
@@ -35,6 +36,8 @@ from segue.workflows.embedding import (
     open_manifest,
     usable_target,
 )
+from segue.workflows.requested import Dealt, ask, checked_targets, with_blocks
+from segue.workflows.splitting import read_split, split_csv
 
 Watch = Callable[[str, int, int], None]
 
@@ -81,14 +84,18 @@ def evaluate(
     store: str | Path | None = None,
     task: Task | None = None,
     heads: Sequence[str] | None = None,
-    folds: int = 10,
+    folds: int | None = None,
     inner: int = 5,
+    repeats: int | None = None,
+    split: str | None = None,
+    shared_groups: bool = False,
     scale: bool = True,
     min_examples: int | None = None,
     chunks: int | None = 1,
     device: str = "cpu",
     seed: int = 0,
     workers: int | None = None,
+    costs: bool = True,
     title: str = "segue evaluation",
     watch: Watch | None = None,
 ) -> Evaluation:
@@ -114,9 +121,18 @@ def evaluate(
     task : {"classification", "tagging", "regression"}, optional
         For all targets; by default inferred per column.
     heads : sequence of str, optional
-        By default one suited to each task.
+        By default one suited to each task. Of several, each has rows of its own, and so has the
+        choice between them on the inner folds.
     folds, inner : int
-        Outer folds, which give the number, and inner ones, which choose settings.
+        Outer folds (by default 10), which give the number, and inner ones, on which heads, layers
+        and settings are chosen.
+    repeats : int, optional
+        How often the tracks are dealt to outer folds; by default once.
+    split : str, optional
+        Predefined folds: a column, or a file that an evaluation wrote to ``splits/``. By default a
+        column ``fold`` or ``split`` is obeyed where there is one; "none" makes new folds.
+    shared_groups : bool
+        Let a group stand on both sides of a predefined split, which is an error otherwise.
     scale : bool
         Standardise features inside each training part.
     min_examples : int, optional
@@ -126,8 +142,12 @@ def evaluate(
     seed : int
     workers : int, optional
         Processes for embedding and for folds; results do not depend on it.
+    costs : bool
+        Time each encoder on a few tracks, for the report.
     watch : callable, optional
         Called with (what, done, total).
+
+    Finished outer folds are kept below ``out/search``: stopped, the same call goes on.
 
     Raises
     ------
@@ -135,15 +155,25 @@ def evaluate(
     """
     began = time.time()
     manifest = open_manifest(inputs)
+    new_folds = folds is not None or repeats is not None
+    given = read_split(manifest, split, new_folds=new_folds)
+    dealt = Dealt(
+        folds=10 if folds is None else folds,
+        repeats=1 if repeats is None else repeats,
+        inner=inner,
+        seed=seed,
+        given=given,
+        shared_groups=shared_groups,
+    )
     if out is None and store is None:
         raise UsageError(
             wanted="a folder for the features", got="neither out nor store", fix="Give one of them"
         )
     groups = None if group is None else manifest.groups(group)
-    labelled = _checked_targets(
-        manifest, targets, encoders, groups, task, heads, folds, inner, min_examples
+    labelled = checked_targets(
+        manifest, targets, encoders, groups, task, heads, dealt, min_examples
     )
-    asked = [_ask(name, layers, device) for name in encoders]
+    asked = [ask(name, layers, device) for name in encoders]
     if len({one.label for one in asked}) < len(asked):
         raise UsageError(
             wanted="different encoders",
@@ -163,25 +193,37 @@ def evaluate(
         )
         for one in asked
     )
-    features = _with_blocks(aligned_features(manifest, [done.table for done in embedded]), asked)
+    features = with_blocks(aligned_features(manifest, [done.table for done in embedded]), asked)
+    facts = {
+        one.label: encoder_facts(manifest, one.recipe(chunks, device), seed=seed)
+        for one in (asked if costs else ())
+    }
     results = tuple(
         _evaluate_one(
             features,
             target,
             groups,
+            dealt,
+            manifest=manifest,
             min_examples=min_examples,
             group_name=group or "",
             heads=heads,
-            n_folds=folds,
-            inner=inner,
             scale=scale,
-            seed=seed,
+            facts=facts,
             n_jobs=workers or available_cpus(),
+            kept=None if out is None else Path(out) / "search",
             watch=watch,
         )
         for target in labelled
     )
-    settings = {"folds": folds, "inner": inner, "scale": scale, "seed": seed, "group": group or ""}
+    settings = {
+        "folds": "predefined" if given else dealt.folds,
+        "repeats": len(results[0].splits),
+        "inner": inner,
+        "scale": scale,
+        "seed": seed,
+        "group": group or "",
+    }
     done = Evaluation(
         results=results,
         embedding=embedded,
@@ -203,98 +245,16 @@ def write_evaluation(
     sections = [*extra_sections]
     if done.failures:
         sections.append(quarantine_section([_quarantine_row(one) for one in done.failures]))
+    for result in done.results:
+        if result.splits:
+            write_atomically(
+                Path(out) / "splits" / f"{folder_name(result.target)}.csv",
+                split_csv(result.ids, result.splits),
+            )
     page = write_report(
         out, done.results, title=title, extra_sections=sections, provenance=done.provenance
     )
     return replace(done, page=page)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
-    """One encoder as asked for.
-
-    ``blocks`` are the widths of its layers where the inner folds shall choose among them.
-    """
-
-    encoder: str
-    label: str
-    blocks: tuple[tuple[str, int], ...] = ()
-
-
-def _ask(name: str, layers: str | None, device: str) -> _Asked:
-    """What is meant by an encoder's name and the layers asked for all encoders."""
-    base, auto = name.removesuffix(f"@{AUTO}"), name.endswith(f"@{AUTO}")
-    built = build_encoder(base, device=device)
-    if auto and not built.card.layers:
-        raise UsageError(
-            wanted="an encoder with layers to choose among",
-            got=f"{base!r}, which has none",
-            fix=f"Ask for {base}",
-        )
-    if layers is not None and not auto and built.card.layers and "@" not in Path(base).name:
-        auto = layers == AUTO
-        if not auto:
-            base = f"{base}@{layers}"
-            built = build_encoder(base, device=device)
-    if not auto:
-        return _Asked(encoder=base, label=built.card.label)
-    return _Asked(encoder=base, label=f"{built.card.name}@{AUTO}", blocks=_blocks(built))
-
-
-def _blocks(built: Encoder) -> tuple[tuple[str, int], ...]:
-    """Names and widths of an encoder's layers, as they stand side by side in its features."""
-    blocks = tuple((str(layer), width) for layer, width in built.widths.items())
-    if sum(width for _, width in blocks) != built.card.dim:
-        raise UsageError(
-            wanted=f"widths of the layers of {built.card.name} that add up to {built.card.dim}",
-            got=str(dict(blocks)),
-            fix="Define `widths` in the encoder, or name the layers to use",
-        )
-    return blocks
-
-
-def _with_blocks(features: Features, asked: Sequence[_Asked]) -> Features:
-    """The same features; sets whose layers are to be chosen know where each layer stands."""
-    sets = tuple(
-        replace(one, layers=AUTO, blocks=what.blocks) if what.blocks else one
-        for one, what in zip(features.sets, asked, strict=True)
-    )
-    return replace(features, sets=sets, notes=tuple(dict.fromkeys(features.notes)))
-
-
-def _checked_targets(
-    manifest: Manifest,
-    targets: Sequence[str],
-    encoders: Sequence[str],
-    groups: Sequence[str] | None,
-    task: Task | None,
-    heads: Sequence[str] | None,
-    folds: int,
-    inner: int,
-    min_examples: int | None,
-) -> list[Target]:
-    """The targets; all that can be known to be wrong is said before hours of embedding."""
-    if not targets or not encoders:
-        raise UsageError(
-            wanted="at least one target and one encoder",
-            got=f"targets {list(targets)}, encoders {list(encoders)}",
-            fix="Name both",
-        )
-    if min(folds, inner) < 2:
-        raise UsageError(
-            wanted="two folds or more", got=f"{folds} outer, {inner} inner", fix="Use more folds"
-        )
-    labelled = [
-        read_target(manifest, name, task=task, min_examples=min_examples) for name in targets
-    ]
-    for target in labelled:
-        for head in heads or ():
-            make_head(head, target.task, n_features=1)
-        own = None if groups is None else [groups[row] for row in target.rows]
-        rare = {} if min_examples is None else {"min_positives": min_examples}
-        encoded = encode_target(target.values, own, target.task, **rare)
-        outer_folds(encoded.y, own, target.task, n_folds=folds)
-    return labelled
 
 
 def embedding_watch(watch: Watch | None, name: str) -> EmbedProgress | None:
@@ -313,31 +273,103 @@ def _evaluate_one(
     features: Features,
     labelled: Target,
     groups: Sequence[str] | None,
+    dealt: Dealt,
     *,
+    manifest: Manifest,
     min_examples: int | None,
     group_name: str,
+    heads: Sequence[str] | None,
+    scale: bool,
+    facts: Mapping[str, EncoderFacts],
+    n_jobs: int,
+    kept: Path | None,
     watch: Watch | None,
-    **settings: Any,
 ) -> TargetResult:
     target = usable_target(labelled, features.there, min_examples)
     in_features = np.searchsorted(features.rows, target.rows)
-    sets = {
-        f"{one.name}@{one.layers}" if one.layers else one.name: replace(one, X=one.X[in_features])
-        for one in features.sets
+    sets = [replace(one, X=one.X[in_features]) for one in features.sets]
+    rare = min_examples if min_examples is not None and target.task == "tagging" else MIN_POSITIVES
+    own_groups = None if groups is None else [groups[row] for row in target.rows]
+    given = dealt.given
+    own_folds = None if given is None else given.folds[:, target.rows]
+    inputs = {
+        "target": target.name,
+        "task": target.task,
+        "values": [plain_value(value) for value in target.values],
+        "groups": own_groups,
+        "heads": heads,
+        "folds": [dealt.folds, dealt.repeats] if own_folds is None else own_folds.tolist(),
+        "inner": dealt.inner,
+        "seed": dealt.seed,
+        "scale": scale,
+        "rare": rare,
     }
-    if min_examples is not None and target.task == "tagging":
-        settings["min_positives"] = min_examples
     result = evaluate_target(
-        sets,
+        {one.label: one for one in sets},
         target.values,
-        None if groups is None else [groups[row] for row in target.rows],
+        own_groups,
         target=target.name,
         task=target.task,
         group_name=group_name,
+        heads=heads,
+        n_folds=dealt.folds,
+        inner=dealt.inner,
+        repeats=dealt.repeats,
+        scale=scale,
+        seed=dealt.seed,
+        n_jobs=n_jobs,
         progress=None if watch is None else (lambda d, t: watch(f"evaluating {target.name}", d, t)),
-        **settings,
+        folds=own_folds,
+        folds_name=given.name if given else "",
+        shared_groups=dealt.shared_groups,
+        ids=[manifest.ids[row] for row in target.rows],
+        min_positives=rare,
+        kept=None if kept is None else kept_folds(kept / folder_name(target.name), sets, inputs),
     )
-    return replace(result, notes=(*target.notes, *features.notes, *result.notes))
+    notes = (
+        *target.notes,
+        *features.notes,
+        *(given.notes if given else ()),
+        *ungrouped_notes(manifest, target.rows, result, group_name),
+    )
+    return replace(result, notes=(*notes, *result.notes), facts=facts)
+
+
+def kept_folds(
+    folder: Path, sets: Sequence[FeatureSet], inputs: Mapping[str, object]
+) -> dict[str, Cells]:
+    """Where finished outer folds of each encoder lie: under a digest of all that decides them."""
+    return {
+        one.label: Cells(
+            folder / folder_name(one.label),
+            arrays_digest({**inputs, "blocks": [list(pair) for pair in one.blocks]}, [one.X]),
+            keys=("choices", "notes", "fits", "seconds"),
+        )
+        for one in sets
+    }
+
+
+def plain_value(value: object) -> object:
+    """A label as JSON holds it."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def ungrouped_notes(
+    manifest: Manifest, rows: NDArray[np.int64], result: TargetResult, group: str
+) -> list[str]:
+    """Artists that stand on both sides although the manifest knows them."""
+    if group or "artist" not in manifest.columns or not result.splits:
+        return []
+    artists = manifest.groups("artist")
+    codes = group_codes([artists[row] for row in rows], len(rows))
+    torn = torn_groups(codes, result.splits[0].assignment)
+    if not len(torn):
+        return []
+    clips = int(np.isin(codes, torn).sum())
+    return [
+        f"{len(torn)} artists with {clips} of {len(rows)} tracks stand on both sides of the "
+        "splits, so scores may be too high for unheard artists: --group artist keeps them apart"
+    ]
 
 
 def provenance(
