@@ -106,7 +106,9 @@ def test_the_folder_holds_what_is_promised(folder):
     assert "01-genre-scores.png" in pictures
     assert "02-mood-differences.png" in pictures
     assert "map.png" in pictures
-    assert len(pictures) == 3 * 2 + 3 * 3 + 1
+    assert "01-genre-ranks.png" in pictures
+    # of three targets scores, differences and ranks, and three encoders; all ranks; the map
+    assert len(pictures) == 3 * 3 + 3 * 3 + 1 + 1
 
 
 def test_nothing_is_asked_of_the_net_and_nothing_runs(page):
@@ -233,7 +235,8 @@ def test_sections_can_be_composed_by_the_caller(results, tmp_path):
         "genre (classification)", "mood (tagging)", "valence (regression)",
     ]  # fmt: skip
     assert [part.title for part in sections[0].sections] == [
-        "Differences between encoders", "What was predicted", "Settings and selection bias",
+        "Differences between encoders", "Ranks", "What was predicted", "Each class",
+        "Settings and selection bias",
     ]  # fmt: skip
 
 

@@ -39,7 +39,9 @@ def test_evaluate_writes_rows_and_a_page(music: Path, tmp_path: Path) -> None:
     assert [row["encoder"] for row in rows if row["metric"] == "accuracy"] == [
         "mfcc",
         "random-convnet",
+        "auto",
         "chance",
+        "majority",
     ]
     assert {row["target"] for row in rows} == {"style", "loudness"}
     assert len(rows) == len(done.rows())
