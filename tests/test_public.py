@@ -18,6 +18,7 @@ def test_public_names() -> None:
         "__version__",
         "audit",
         "build_index",
+        "curve",
         "embed",
         "encoder",
         "evaluate",

@@ -17,6 +17,7 @@ _PUBLIC = {
     "Manifest": "segue.datasets",
     "FeatureTable": "segue.store",
     "encoder": "segue.encoders",
+    "curve": "segue.workflows",
     "embed": "segue.workflows",
     "audit": "segue.workflows",
     "evaluate": "segue.workflows",

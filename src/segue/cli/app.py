@@ -214,6 +214,7 @@ def end(quarantined: int) -> NoReturn:
 from segue.cli import (  # noqa: E402
     analysing,  # noqa: F401
     auditing,  # noqa: F401
+    curving,  # noqa: F401
     datasets,  # noqa: F401
     embedding,  # noqa: F401
     evaluating,  # noqa: F401

