@@ -154,6 +154,15 @@ def test_the_command_for_people_and_machines(music: Path, tmp_path: Path) -> Non
     assert (wrong.exit_code, "many" in wrong.stderr) == (2, True)
 
 
+def test_a_predefined_split_is_not_passed_over_in_silence(music: Path, tmp_path: Path) -> None:
+    lines = (music / "tracks.csv").read_text().splitlines()
+    folds = [f"{line},{'fold' if not n else n % 2}" for n, line in enumerate(lines)]
+    (music / "folded.csv").write_text("\n".join(folds) + "\n")
+    settings = {**SETTINGS, "encoders": ["mfcc"], "store": tmp_path / "store"}
+    done = curve(music / "folded.csv", "style", **settings)
+    assert any("'fold' is not obeyed" in note for note in done.curves.notes)
+
+
 def test_sizes_are_numbers_and_all() -> None:
     assert parse_sizes("all,3") == [None, 3]
     for text in ("-1", "2.5", "a"):

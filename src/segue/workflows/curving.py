@@ -42,6 +42,7 @@ from segue.workflows.embedding import (
     usable_target,
 )
 from segue.workflows.evaluating import Watch, embedding_watch, provenance
+from segue.workflows.splitting import COLUMNS
 
 PARTS = "parts"
 
@@ -309,7 +310,12 @@ def _curves(
         parts=parts,
         progress=None if watch is None else (lambda d, t: watch(f"teaching {target.name}", d, t)),
     )
-    return replace(found, notes=(*target.notes, *features.notes, *found.notes))
+    ignored = tuple(
+        f"the predefined split in column {name!r} is not obeyed: curves make folds of their own"
+        for name in COLUMNS
+        if name in manifest.columns and any(manifest.column(name))
+    )
+    return replace(found, notes=(*target.notes, *features.notes, *ignored, *found.notes))
 
 
 def _findings(
