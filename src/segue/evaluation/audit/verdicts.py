@@ -38,6 +38,8 @@ class LeakTest:
     limit : {"clear", "suspect", "leak"}
         The worst that this test may say, whatever its p-value: what is a property of the music as
         much as of the file cannot be called a leak.
+    least : {"clear", "suspect", "leak"}
+        The mildest that it may say: what is certain needs no p-value.
     words : str
         The finding in words.
     rows : sequence of mappings
@@ -66,6 +68,7 @@ class LeakTest:
     limit: Verdict = "leak"
     rows: Sequence[Mapping[str, Any]] = ()
     curves: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    least: Verdict = "clear"
     follows: str = ""
     p_holm: float = math.nan
     verdict: Verdict = "clear"
@@ -121,7 +124,9 @@ def decide(tests: Sequence[LeakTest]) -> list[LeakTest]:
         replace(
             test,
             p_holm=corrected[test.name],
-            verdict=min(_verdict(corrected[test.name]), test.limit, key=ORDER.index),
+            verdict=worst(
+                [test.least, min(_verdict(corrected[test.name]), test.limit, key=ORDER.index)]
+            ),
         )
         for test in tests
     ]
