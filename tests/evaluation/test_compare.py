@@ -346,3 +346,19 @@ def test_requests_that_cannot_be_met(features, options, message) -> None:
     defaults = {"target": "genre", "task": "classification", "group_name": "artist"}
     with pytest.raises(UsageError, match=message):
         evaluate_target(features, y, groups, **(defaults | options))
+
+
+def test_nearest_clips_are_asked_for() -> None:
+    result = run("classification", neighbours=5)
+    found = {(row.encoder, row.metric): row for row in result.retrieval}
+    assert set(found) == {
+        (name, metric)
+        for name in ("good", "blind", "chance")
+        for metric in ("precision_at_5", "map")
+    }
+    assert found["good", "map"].mean > found["blind", "map"].mean + 0.1
+    assert found["blind", "map"].low < found["chance", "map"].mean < found["blind", "map"].high
+    assert not run("regression", neighbours=5).retrieval
+    many = run("classification", neighbours=118)
+    assert not many.retrieval
+    assert any("none has 118" in note for note in many.notes)

@@ -82,6 +82,12 @@ def evaluate(
             "--shared-groups", help="Let a group stand on both sides of predefined folds."
         ),
     ] = False,
+    neighbours: Annotated[
+        int,
+        typer.Option(
+            help="Report how many of each track's k nearest are like it, and MAP; 0: do not ask."
+        ),
+    ] = 10,
     scale: options.Scale = True,
     min_examples: options.MinExamples = None,
     chunks: options.Chunks = "1",
@@ -113,6 +119,7 @@ def evaluate(
             repeats=repeats,
             split=split,
             shared_groups=shared_groups,
+            neighbours=neighbours or None,
             scale=scale,
             min_examples=min_examples,
             chunks=parse_chunks(chunks),
@@ -189,6 +196,9 @@ def show_result(result: TargetResult) -> None:
     lead = ["encoder", "head", *metrics[:1], "95 % interval", *metrics[1:]]
     header = [*lead, "inner - outer", "ms a track"]
     print_table(header, lines, title)
+    for row in result.retrieval:
+        label = f"{row.encoder}@{row.layers}" if row.layers else row.encoder
+        say(f"{row.head}, {row.metric}: {label} {row.mean:.3f} ({row.low:.3f} to {row.high:.3f})")
     for split in result.splits:
         say(f"split: {split.name} ({split.digest[:12]})")
     fits = sum(cost.fits for cost in result.costs.values())

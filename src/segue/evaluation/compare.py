@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 
 from segue.errors import UsageError
@@ -23,11 +24,13 @@ from segue.evaluation.result_notes import (
     undefined_notes,
     untested_notes,
 )
+from segue.evaluation.retrieval import retrieve
 from segue.evaluation.rows import (
     AUTO,
     BASELINES,
     EncoderResult,
     PairedTest,
+    Row,
     SearchCost,
     TargetResult,
     Task,
@@ -35,7 +38,7 @@ from segue.evaluation.rows import (
 from segue.evaluation.runs import baseline_runs, chosen_runs, result_of, rows_of
 from segue.evaluation.splits import Dealing, deal
 from segue.evaluation.statistics import corrected_t_test, holm
-from segue.evaluation.targets import MIN_POSITIVES, encode_target
+from segue.evaluation.targets import MIN_POSITIVES, EncodedTarget, encode_target
 
 MOST_BLOCKS = 8
 """Eight layers have 255 sets; one more doubles the work."""
@@ -99,6 +102,7 @@ def evaluate_target(
     ids: Sequence[str] | None = None,
     min_positives: int = MIN_POSITIVES,
     draws: int = 1000,
+    neighbours: int | None = None,
     kept: Mapping[str, Kept] | None = None,
 ) -> TargetResult:
     """Nested cross-validation of every encoder and head on identical outer folds, and baselines.
@@ -139,6 +143,9 @@ def evaluate_target(
         Tags in fewer groups are dropped and noted.
     draws : int, default 1000
         Of the bootstrap.
+    neighbours : int, optional
+        Also ask, for classes and tags, how many of each clip's k nearest are like it; see
+        retrieval.retrieve.
     kept : mapping of label -> Kept, optional
         Where outcomes of outer folds are found and kept, see nested.nested_comparison.
 
@@ -208,6 +215,14 @@ def evaluate_target(
         for row in rows_of(run, one, encoded, codes, dealing, target=target, seed=seed, draws=draws)
     ]
     tests = _paired_tests(results, dealing, target, METRICS[task])
+    near: list[Row] = []
+    near_notes: list[str] = []
+    if neighbours is not None and task != "regression":
+        others = len(codes) - int(np.bincount(codes).min())
+        if others >= neighbours:
+            near = _retrieval(features.values(), encoded, groups, target, neighbours, n_jobs)
+        else:
+            near_notes = [f"nearest clips not asked for: none has {neighbours} of other groups"]
     tested = dealing.tested
     return TargetResult(
         target=target,
@@ -228,11 +243,32 @@ def evaluate_target(
             *undefined_notes(encoded, dealing.repeats[0]),
             *interval_notes(codes[tested], dealing.repeats[0].assignment[tested], task),
             *untested_notes(tests),
+            *near_notes,
         ),
         splits=dealing.splits,
         costs={label: _cost(found) for label, found in outcomes.items()},
         ids=named,
+        retrieval=tuple(near),
     )
+
+
+def _retrieval(
+    features: Iterable[FeatureSet],
+    encoded: EncodedTarget,
+    groups: ArrayLike | None,
+    target: str,
+    k: int,
+    n_jobs: int,
+) -> list[Row]:
+    """Rows of every encoder, and of random order once: it depends on labels and groups alone."""
+    sets = list(features)
+    jobs = [delayed(retrieve)(one.X, encoded.y, groups, encoded.task, k=k) for one in sets]
+    rows: list[Row] = []
+    for one, found in zip(sets, Parallel(n_jobs=n_jobs)(jobs), strict=True):
+        own = found.rows(encoder=one.name, layers=one.layers, target=target)
+        rows += [row for row in own if row.encoder not in BASELINES]
+        chance = [row for row in own if row.encoder in BASELINES]
+    return [*rows, *chance]
 
 
 def _cost(outcomes: Sequence[FoldOutcome]) -> SearchCost:

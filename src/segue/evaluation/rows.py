@@ -175,6 +175,8 @@ class TargetResult:
     facts : mapping of encoder label -> EncoderFacts
     ids : tuple of str
         Of all clips of the target, those that are only trained on included.
+    retrieval : tuple of Row
+        How well clips find their like by distance alone, of each encoder and of random order.
     notes : tuple of str
         What a reader must know: tags undefined in some folds, classes dropped, missing labels,
         intervals and tests that cannot be estimated.
@@ -196,3 +198,4 @@ class TargetResult:
     costs: Mapping[str, SearchCost] = field(default_factory=dict)
     facts: Mapping[str, EncoderFacts] = field(default_factory=dict)
     ids: tuple[str, ...] = field(default=())
+    retrieval: tuple[Row, ...] = field(default=())

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from segue.evaluation.per_label import label_scores
-from segue.evaluation.rows import EncoderResult, TargetResult
-from segue.report.content import Block, Folded, Section, Table
-from segue.report.tables import Entry, entry_label, find_encoder, number
+from segue.evaluation.rows import BASELINES, EncoderResult, Row, TargetResult
+from segue.report.content import Block, Cell, Folded, Section, Table
+from segue.report.tables import Entry, entry_label, find_encoder, interval, metric_name, number
 from segue.report.words import LAYERS_CHOSEN
 
 CHOSEN = ("encoder", "head", "layers")
@@ -75,6 +75,31 @@ def _label_table(result: TargetResult, encoder: EncoderResult) -> Table:
     rows = [[number(v) if isinstance(v, float) else str(v) for v in one.values()] for one in facts]
     names = {"f1": "F1", "roc_auc": "ROC-AUC", "average_precision": "average precision"}
     return Table([names.get(name, name) for name in header], rows, "", tuple(range(1, len(header))))
+
+
+def retrieval_section(result: TargetResult) -> Section | None:
+    """How well clips find their like by distance alone."""
+    if not result.retrieval:
+        return None
+    by_label: dict[str, list[Row]] = {}
+    for row in result.retrieval:
+        label = f"{row.encoder}@{row.layers}" if row.layers else row.encoder
+        by_label.setdefault("random order" if row.encoder in BASELINES else label, []).append(row)
+    ordered = sorted(by_label.items(), key=lambda item: -item[1][0].mean)
+    cells: list[list[str | Cell]] = []
+    for label, rows in ordered:
+        texts = [(f"{number(row.mean)} ± {number(row.se)}", interval(row)) for row in rows]
+        cells.append(
+            [label, *(Cell(text, f"[{between}]" * bool(between)) for text, between in texts)]
+        )
+    names = [metric_name(row.metric) for row in ordered[0][1]]
+    what = "its class" if result.task == "classification" else "one of its tags"
+    words = (
+        f"Nothing is fitted: every clip asks for its nearest among the clips of other groups, and "
+        f"one that has {what} counts as found. Cosine distance on standardised features."
+    )
+    columns = tuple(range(1, 1 + len(names)))
+    return Section("Nearest clips", [words, Table(["encoder", *names], cells, "", columns)])
 
 
 def splits_section(result: TargetResult) -> Section | None:

@@ -69,7 +69,8 @@ def write_report(
         *extra_sections,
         *([provenance_section(provenance)] if provenance else []),
     ]
-    write_rows_csv((row for result in results for row in result.rows), folder / "results.csv")
+    rows = (row for result in results for row in (*result.rows, *result.retrieval))
+    write_rows_csv(rows, folder / "results.csv")
     write_atomically(folder / "results.md", _encode(_markdown(title, results)))
     write_plots(folder / "plots", sections)
     summary = {result.target: " ".join(verdict(result)) for result in results}

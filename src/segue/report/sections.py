@@ -10,7 +10,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from segue.evaluation.rows import AUTO, BASELINES, EncoderResult, TargetResult
-from segue.report.choices import choices_section, labels_section, splits_section
+from segue.report.choices import (
+    choices_section,
+    labels_section,
+    retrieval_section,
+    splits_section,
+)
 from segue.report.content import Block, Figure, Folded, Section, Table, plain
 from segue.report.plots import entry_names, paired_plot, score_plot
 from segue.report.prediction_plots import confusion_plot, scatter_plot, tag_plot
@@ -84,6 +89,7 @@ def _target(result: TargetResult, looks: Mapping[str, Mark], stem: str) -> Secti
         ranks_section(result, looks, stem),
         _predictions(result, best, looks, stem),
         labels_section(result, best),
+        retrieval_section(result),
         choices_section(result, board),
         _selection(result, board),
         splits_section(result),

@@ -30,6 +30,7 @@ _NAMES = {
     "ccc": "CCC",
     "f1": "F1",
     "macro_f1": "macro F1",
+    "map": "MAP",
 }
 
 

@@ -70,7 +70,9 @@ class Evaluation:
 
     def rows(self) -> list[dict[str, Any]]:
         """The stable rows of ``results.csv`` and ``--json``."""
-        return [row.as_dict() for result in self.results for row in result.rows]
+        return [
+            row.as_dict() for result in self.results for row in (*result.rows, *result.retrieval)
+        ]
 
 
 def evaluate(
@@ -96,6 +98,7 @@ def evaluate(
     seed: int = 0,
     workers: int | None = None,
     costs: bool = True,
+    neighbours: int | None = 10,
     title: str = "segue evaluation",
     watch: Watch | None = None,
 ) -> Evaluation:
@@ -144,6 +147,9 @@ def evaluate(
         Processes for embedding and for folds; results do not depend on it.
     costs : bool
         Time each encoder on a few tracks, for the report.
+    neighbours : int or None
+        Also report, for classes and tags, how many of each track's nearest are like it: precision
+        at that number, and MAP, over tracks of other groups. None: not asked.
     watch : callable, optional
         Called with (what, done, total).
 
@@ -209,6 +215,7 @@ def evaluate(
             group_name=group or "",
             heads=heads,
             scale=scale,
+            neighbours=neighbours,
             facts=facts,
             n_jobs=workers or available_cpus(),
             kept=None if out is None else Path(out) / "search",
@@ -280,6 +287,7 @@ def _evaluate_one(
     group_name: str,
     heads: Sequence[str] | None,
     scale: bool,
+    neighbours: int | None,
     facts: Mapping[str, EncoderFacts],
     n_jobs: int,
     kept: Path | None,
@@ -324,6 +332,7 @@ def _evaluate_one(
         shared_groups=dealt.shared_groups,
         ids=[manifest.ids[row] for row in target.rows],
         min_positives=rare,
+        neighbours=neighbours,
         kept=None if kept is None else kept_folds(kept / folder_name(target.name), sets, inputs),
     )
     notes = (
