@@ -55,7 +55,16 @@ def audit(
         str | None,
         typer.Option(help="Batch sizes to look for: 256. Default: powers of two, round numbers."),
     ] = None,
+    listen: Annotated[
+        bool,
+        typer.Option(
+            "--listen/--no-listen",
+            help="Open the audio, where it is there: for the level of files, and to confirm near "
+            "duplicates.",
+        ),
+    ] = True,
     seed: options.Seed = 0,
+    workers: options.Workers = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the report.")] = None,
     json: options.Json = False,
 ) -> None:
@@ -75,6 +84,8 @@ def audit(
             split=split,
             task=parse_task(task),
             batch_sizes=_sizes(batch_size),
+            listen=listen,
+            workers=workers,
             seed=seed,
             out=out,
             watch=watch,

@@ -14,6 +14,7 @@ from segue.datasets import Manifest, Task
 from segue.evaluation.audit.material import AuditSet
 from segue.evaluation.audit.run import AuditResult, audit_features
 from segue.files import write_atomically
+from segue.workflows.auditaudio import Ears, file_words, is_audible
 from segue.workflows.auditrows import groups_of, labels_of, read_rows, split_of
 from segue.workflows.evaluating import Watch
 
@@ -53,6 +54,8 @@ def audit(
     split: str | None = None,
     task: Task | None = None,
     batch_sizes: Sequence[int] = (),
+    listen: bool = True,
+    workers: int | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     watch: Watch | None = None,
@@ -79,6 +82,11 @@ def audit(
         By default inferred.
     batch_sizes : sequence of int
         To look for; by default powers of two and round numbers.
+    listen : bool
+        Whether to open the audio, where it is there: for the level of files, and to confirm near
+        duplicates.
+    workers : int, optional
+        Threads that read files; by default one a processor. Never changes a result.
     out : path, optional
         Folder for ``audit.json``, ``audit.csv``, plots and ``report.html``.
     watch : callable, optional
@@ -101,6 +109,8 @@ def audit(
     paths = [features] if isinstance(features, str | Path) else list(features)
     rows = read_rows(paths, manifest, encoder)
     chosen, labels, notes = labels_of(rows.manifest, target, task)
+    tracks = list(rows.manifest.tracks())
+    files = file_words(tracks, rows.stored, listen=listen, workers=workers, watch=watch)
     data = AuditSet(
         X=rows.X,
         y=labels,
@@ -109,9 +119,22 @@ def audit(
         groups=groups_of(rows.manifest, groups, target),
         split=split_of(rows.manifest, split),
         content=[row.key for row in rows.stored] or None,
+        facts=files.facts,
+        loudness=files.loudness,
     )
-    result = audit_features(data, batch_sizes=batch_sizes, seed=seed, watch=watch)
-    done = Audit(result=result, features=rows.name, target=target, notes=(*rows.notes, *notes))
+    result = audit_features(
+        data,
+        batch_sizes=batch_sizes,
+        hear=Ears(tracks, watch) if listen and is_audible(tracks) else None,
+        seed=seed,
+        watch=watch,
+    )
+    done = Audit(
+        result=result,
+        features=rows.name,
+        target=target,
+        notes=(*rows.notes, *notes, *files.notes),
+    )
     return done if out is None else write_audit(done, Path(out))
 
 

@@ -38,7 +38,7 @@ SAME = 0.35
 """Share of fingerprint bits that differ, at most, in one recording (Haitsma & Kalker 2002)."""
 
 NEIGHBOURS = 11
-MOST_ASKED = 300
+MOST_ASKED = 100
 BLOCK = 512
 LISTED = 200
 

@@ -33,6 +33,9 @@ USUAL = 0.02
 SKILL = 0.5
 """How far from chance (0) to perfect (1) a classifier must come to doubt labels."""
 
+FEWEST, FEWEST_OF_CLASS = 200, 20
+"""Clips that a share can be told of, in classes of so many: rare ones are mistaken for others."""
+
 FOLDS = 5
 CONFIDENT = 0.9
 LISTED = 50
@@ -72,7 +75,12 @@ def noise_test(data: AuditSet, pairs: Sequence[Pair] = (), *, seed: int = 0) -> 
     torn = [pair for pair in torn if None not in (data.y[pair.first], data.y[pair.second])]
     if skill < SKILL and not torn:
         return NotRun(NAME, f"labels are predicted too badly to doubt them ({right:.0%} right)")
-    found = _share(scores, truth, groups)
+    common = np.flatnonzero(np.bincount(truth)[truth] >= FEWEST_OF_CLASS)
+    if len(common) < FEWEST and not torn:
+        return NotRun(
+            NAME, f"{len(common)} clips of classes of {FEWEST_OF_CLASS} or more are too few"
+        )
+    found = _share(scores, truth, groups, common)
     candidates = _candidates(data, found.probabilities, truth)
     words = (
         f"{found.share:.1%} of the labels seem to come from nowhere; up to {USUAL:.0%} is usual. "
@@ -89,7 +97,7 @@ def noise_test(data: AuditSet, pairs: Sequence[Pair] = (), *, seed: int = 0) -> 
         low=found.low,
         high=found.high,
         control=USUAL,
-        p_value=found.p_value if skill >= SKILL else float("nan"),
+        p_value=found.p_value if skill >= SKILL and len(common) >= FEWEST else float("nan"),
         limit="suspect",
         least="suspect" if torn else "clear",
         words=words,
@@ -128,8 +136,9 @@ def _out_of_fold(data: AuditSet, seed: int) -> tuple[Floats, Integers, Integers]
     return np.maximum(scores, -FARTHEST), truth, groups
 
 
-def _share(scores: Floats, truth: Integers, groups: Integers) -> _Share:
-    """Share of labels from nowhere, by maximum likelihood."""
+def _share(scores: Floats, truth: Integers, groups: Integers, common: Integers) -> _Share:
+    """Share of labels from nowhere among common classes, by maximum likelihood."""
+    every, scores, truth, groups = scores, scores[common], truth[common], groups[common]
     free = _fit(scores, truth, None)
     usual = _fit(scores, truth, USUAL)
     gain = _likelihood(free, scores, truth) - _likelihood(usual, scores, truth)
@@ -146,7 +155,7 @@ def _share(scores: Floats, truth: Integers, groups: Integers) -> _Share:
         low=max(0.0, share - reach),
         high=min(1.0, share + reach),
         p_value=p_value,
-        probabilities=np.exp(log_softmax(_logits(free, scores), axis=1)),
+        probabilities=np.exp(log_softmax(_logits(free, every), axis=1)),
     )
 
 
