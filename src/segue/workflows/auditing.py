@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from segue.datasets import Manifest, Task
 from segue.evaluation.audit.material import AuditSet
 from segue.evaluation.audit.run import AuditResult, audit_features
 from segue.files import write_atomically
+from segue.report import write_page, write_plots
+from segue.report.audit import audit_sections, audit_summary
 from segue.workflows.auditaudio import Ears, file_words, is_audible
 from segue.workflows.auditrows import groups_of, labels_of, read_rows, split_of
 from segue.workflows.evaluating import Watch
@@ -139,10 +141,18 @@ def audit(
 
 
 def write_audit(done: Audit, out: Path) -> Audit:
-    """Write an audit's numbers and page."""
+    """Write an audit's numbers, pictures and page; the same with its ``page``."""
     write_atomically(out / "audit.json", (_json(done.as_dict()) + "\n").encode())
     write_atomically(out / "audit.csv", _csv(done).encode())
-    return done
+    sections = audit_sections(done.result, done.notes)
+    write_plots(out / "plots", sections)
+    page = write_page(
+        out / "report.html",
+        title=f"Leak tests of {done.features} for {done.target}",
+        summary=audit_summary(done.result),
+        sections=sections,
+    )
+    return replace(done, page=page)
 
 
 def _json(value: Any) -> str:
