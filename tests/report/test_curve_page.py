@@ -82,6 +82,8 @@ def test_the_verdict_names_the_best_and_how_sure_that_is(whole: Found) -> None:
     assert "With all clips a class, clean is best" in words["score"]
     curves, differences, *rest = whole
     shaky = [replace(one, low=-0.1, high=0.2) for one in differences]
+    level = [replace(one, difference=0.0) for one in differences]
+    assert "level with noisy" in curve_verdict(curves, level, *rest)["score"]
     assert "which may be chance" in curve_verdict(curves, shaky, *rest)["score"]
 
 
@@ -90,14 +92,14 @@ def test_labels_are_said_with_what_is_known_of_them(whole: Found) -> None:
     assert labels_text(curves, 3.456) == "3.5"
     assert labels_text(curves, 34.56) == "35"
     assert labels_text(curves, 1.0) == "1 or fewer"
-    assert labels_text(curves, np.inf) == "more than all (53)"
+    assert labels_text(curves, np.inf) == "more than all 53"
     assert labels_text(curves, np.nan) == ""
     pair = {"reference": "clean", "encoder": "noisy"}
     facts = {"score": 0.5, "low": 2.0, "high": np.inf}
     matched = Equivalence(**pair, **facts, size=5, labels=12.3)
     lost = Equivalence(**pair, **facts, size=20, labels=np.inf)
     assert matching_words(curves, [matched, lost], "clean", "noisy") == (
-        "noisy needs 12 clips a class (2.0 to more than all (53)) to match what clean reaches with "
+        "noisy needs 12 clips a class (2.0 to more than all 53) to match what clean reaches with "
         "5; with all its labels it does not reach what clean has with 20."
     )
     assert matching_words(curves, [lost], "clean", "noisy") == (

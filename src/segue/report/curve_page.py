@@ -126,7 +126,11 @@ def profit_words(profit: Profit, unit: str) -> str:
     best = profit.gains[0]
     largest = f"the largest gain in F1 {step} is that of {best.label}: {_gain(best)}"
     if not profit.grew:
-        return f"With {profit.encoder}, no class can be told to profit from more labels; {largest}."
+        n = len(profit.gains)
+        return (
+            f"With {profit.encoder}, no class can be told to profit from more labels, with room for "
+            f"the {n} that were looked at; {largest}."
+        )
     if len(profit.apart) == 1:
         return (
             f"With {profit.encoder}, {best.label} would profit most from more labels: its F1 "
@@ -140,14 +144,14 @@ def profit_words(profit: Profit, unit: str) -> str:
 
 
 def labels_text(curves: LabelCurves, labels: float) -> str:
-    """Labels as a reader says them: "12", "1 or fewer", "more than all (180)".
+    """Labels as a reader says them: "12", "1 or fewer", "more than all 180".
 
     Two digits are all that the interval allows.
     """
     if math.isnan(labels):
         return ""
     if math.isinf(labels):
-        return f"more than all ({curves.per[-1]:.0f})"
+        return f"more than all {curves.per[-1]:.0f}"
     if labels <= curves.per[0]:
         return f"{curves.per[0]:g} or fewer"
     return f"{labels:.0f}" if labels >= 10 else f"{labels:.1f}"
@@ -180,6 +184,8 @@ def _leader(curves: LabelCurves, differences: Sequence[LabelDifference], at: int
     )
     sign = 1 if pair.first == names[0] else -1
     low, high = sorted((sign * pair.low, sign * pair.high))
+    if not pair.difference:
+        return f"{start}{score}, level with {names[1]}."
     by = f"{sign * pair.difference:.3f} above {names[1]}"
     if math.isnan(pair.low):
         return f"{start}{score}, {by}."
