@@ -38,6 +38,7 @@ class TaggerNetwork(nn.Module, ABC):
         """Make it ready for use, once, after its weights are in: nothing is learned any more."""
         self.eval()
         self.requires_grad_(False)
+        drop_subnormals(self)
 
 
 class PooledConvNet(TaggerNetwork):
@@ -83,3 +84,23 @@ class PooledConvNet(TaggerNetwork):
         # maps last in memory, where a CPU pools them many times as fast
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         super().prepare()
+
+
+def drop_subnormals(network: nn.Module) -> None:
+    """Weights too small for a normal float32 become 0.
+
+    A tenth of some published weights are such numbers (decayed away in training), and processors
+    take a hundred times as long for them: the FCN of the Million Song Dataset takes 1.4 s a clip
+    with them and .09 s without. No sum of float32 changes by 1e-38.
+
+    Examples
+    --------
+    >>> layer = nn.Linear(1, 1, bias=False).requires_grad_(False)
+    >>> _ = layer.weight.fill_(1e-40)
+    >>> drop_subnormals(layer)
+    >>> layer.weight.item()
+    0.0
+    """
+    for tensor in network.state_dict().values():
+        if tensor.dtype == torch.float32:
+            tensor[tensor.abs() < torch.finfo(torch.float32).tiny] = 0.0
