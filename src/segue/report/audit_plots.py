@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from segue.evaluation.audit.verdicts import LeakTest
 from segue.report.content import Figure
@@ -54,8 +55,11 @@ def _trace(test: LeakTest) -> Figure:
         ax.plot(at, jumps[at], "o", color=PALETTE[1], markersize=4.5)
         if np.isfinite(jumps).any():
             ax.set_yscale("log")
+            ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            ax.yaxis.set_minor_formatter(NullFormatter())
         ax.set_xlabel("row, in file order")
-        ax.set_ylabel("squared jump, usual = 1")
+        ax.set_ylabel("squared jump (usual: 1)")
         ax.margins(x=0.01)
 
     found = f"Orange: borders of batches of {borders[0]}." if borders else "No batches were found."

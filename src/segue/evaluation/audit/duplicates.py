@@ -29,7 +29,10 @@ QUESTION = (
 
 NEAR = 0.5
 """Distance of two clips, over the usual distance of their next neighbours, below which they are
-taken for one recording where nothing can be heard of them."""
+taken for one recording where nothing can be heard of them; less where that comes by chance."""
+
+BY_CHANCE = 0.01
+"""Pairs that may come as near by chance, in all."""
 
 ASK = 0.75
 """The same below which the audio is asked, where it is there."""
@@ -84,7 +87,7 @@ def find_pairs(data: AuditSet, *, hear: Hear | None = None) -> list[Pair]:
     8
     """
     pairs: dict[tuple[int, int], Pair] = {}
-    distance, neighbour = nearest(data)
+    distance, neighbour, near = nearest(data)
     for kind, names in (("same file", data.content), ("same features", _fingers(data.X))):
         for first, second in _repeated(names or ()):
             pairs.setdefault(
@@ -99,7 +102,7 @@ def find_pairs(data: AuditSet, *, hear: Hear | None = None) -> list[Pair]:
     asked = order[:MOST_ASKED]
     heard = hear(asked) if hear is not None and asked else [None] * len(asked)
     for key, bits in zip(asked, heard, strict=True):
-        taken = close[key] < NEAR if bits is None else bits < SAME
+        taken = close[key] < near if bits is None else bits < SAME
         if taken:
             pairs[key] = Pair(
                 first=key[0], second=key[1], kind="near", distance=close[key], bits=bits
@@ -107,10 +110,16 @@ def find_pairs(data: AuditSet, *, hear: Hear | None = None) -> list[Pair]:
     return sorted(pairs.values(), key=lambda pair: (pair.first, pair.second))
 
 
-def nearest(data: AuditSet) -> tuple[Floats, Integers]:
-    """The nearest other row of each, and its distance over the median of the next ten of both.
+def nearest(data: AuditSet) -> tuple[Floats, Integers, float]:
+    """The nearest other row of each, how near it is, and how near is too near for chance.
 
-    In principal components of equal spread, so that no direction that all share decides.
+    Nearness is the distance over the median of the next ten, of both rows the smaller, in
+    principal components of equal spread. In m dimensions about 6 r^m other rows lie within r of
+    that median; m is estimated from the next ten themselves (Levina & Bickel 2005, equation 8).
+
+    References
+    ----------
+    E. Levina, P. Bickel: Maximum likelihood estimation of intrinsic dimension. NIPS 17, 2005.
     """
     Z = components(normal_scores(data.X))
     spread, axes = np.linalg.eigh(ledoit_wolf(Z)[0])
@@ -118,15 +127,21 @@ def nearest(data: AuditSet) -> tuple[Floats, Integers]:
     n, most = len(W), min(NEIGHBOURS, len(W) - 1)
     squares = (W**2).sum(axis=1)
     gap, at, usual = np.zeros(n), np.zeros(n, dtype=np.int64), np.zeros(n)
+    logs = 0.0
     for start in range(0, n, BLOCK):
         rows = np.arange(start, min(start + BLOCK, n))
         far = np.maximum(squares[rows, None] + squares - 2 * (W[rows] @ W.T), 0.0)
         far[np.arange(len(rows)), rows] = np.inf
         at[rows] = far.argmin(axis=1)
         gap[rows] = far.min(axis=1)
-        usual[rows] = np.median(np.partition(far, most - 1, axis=1)[:, 1:most], axis=1)
+        next_ten = np.sort(np.partition(far, most - 1, axis=1)[:, :most], axis=1)[:, 1:]
+        usual[rows] = np.median(next_ten, axis=1)
+        ratios = next_ten[:, -1:] / np.maximum(next_ten[:, :-1], 1e-12)
+        logs += float(np.log(np.maximum(ratios, 1.0)).mean(axis=1).sum()) / 2  # of squares
+    dimensions = n / max(logs, 1e-9)
+    chance = (BY_CHANCE / (most / 2 * n)) ** (1 / dimensions)
     both = np.sqrt(np.minimum(usual, usual[at]))
-    return np.sqrt(gap) / np.maximum(both, 1e-12), at
+    return np.sqrt(gap) / np.maximum(both, 1e-12), at, min(NEAR, float(chance))
 
 
 def duplicate_groups(pairs: Sequence[Pair], n: int) -> list[str]:
