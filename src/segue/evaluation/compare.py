@@ -35,7 +35,7 @@ from segue.evaluation.rows import (
     TargetResult,
     Task,
 )
-from segue.evaluation.runs import baseline_runs, chosen_runs, result_of, rows_of
+from segue.evaluation.runs import baseline_runs, chosen_runs, scored_run
 from segue.evaluation.splits import Dealing, deal
 from segue.evaluation.statistics import corrected_t_test, holm
 from segue.evaluation.targets import MIN_POSITIVES, EncodedTarget, encode_target
@@ -208,12 +208,13 @@ def evaluate_target(
     names = {one.label: (one.name, one.layers) for one in features.values()}
     runs = chosen_runs(names, candidates, heads, outcomes, encoded.y, dealing)
     runs += baseline_runs(encoded, dealing, seed=seed)
-    results = [result_of(run, encoded, dealing) for run in runs]
-    rows = [
-        row
-        for run, one in zip(runs, results, strict=True)
-        for row in rows_of(run, one, encoded, codes, dealing, target=target, seed=seed, draws=draws)
-    ]
+    scoring = (
+        delayed(scored_run)(run, encoded, codes, dealing, target=target, seed=seed, draws=draws)
+        for run in runs
+    )
+    scored = list(Parallel(n_jobs=n_jobs)(scoring))
+    results = [result for result, _ in scored]
+    rows = [row for _, own in scored for row in own]
     tests = _paired_tests(results, dealing, target, METRICS[task])
     near: list[Row] = []
     near_notes: list[str] = []

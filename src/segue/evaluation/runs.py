@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from segue.evaluation.folds import Folds
 from segue.evaluation.metrics import METRICS, confusion_matrix, score
@@ -154,6 +155,23 @@ def _guesses(y: NDArray[Any], folds: Folds, rng: np.random.Generator) -> NDArray
     for train, test in folds.splits():
         out[test] = rng.choice(y[train], len(test))
     return out
+
+
+def scored_run(
+    run: Run,
+    encoded: EncodedTarget,
+    codes: NDArray[np.int64],
+    dealing: Dealing,
+    *,
+    target: str,
+    seed: int,
+    draws: int,
+) -> tuple[EncoderResult, list[Row]]:
+    """``result_of`` and ``rows_of`` a run, on one thread, so that sums have one order."""
+    with threadpool_limits(1):
+        result = result_of(run, encoded, dealing)
+        rows = rows_of(run, result, encoded, codes, dealing, target=target, seed=seed, draws=draws)
+    return result, rows
 
 
 def result_of(run: Run, encoded: EncodedTarget, dealing: Dealing) -> EncoderResult:
