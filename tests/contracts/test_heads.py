@@ -12,6 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from segue.errors import UsageError
+from segue.evaluation.calibrating import calibrate_head
 from segue.evaluation.heads import (
     DEFAULT_HEADS,
     HEADS,
@@ -120,6 +121,26 @@ def test_thresholds_of_tags_survive_skops(name: str) -> None:
     np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
     thresholds = loaded.named_steps["head"].thresholds_
     np.testing.assert_array_equal(thresholds, model.named_steps["head"].thresholds_)
+
+
+@pytest.mark.parametrize(("name", "task"), [pair for pair in PAIRS if pair[1] != "regression"])
+def test_calibrated_heads_give_probabilities_and_survive_skops(name: str, task: str) -> None:
+    X, y = separable(task)
+    model = fit_head(X, y, None, task, name, inner=3).estimator
+    found = calibrate_head(model, X, y, None, task, inner=3)
+    for P in (found.before, found.after, found.estimator.predict_proba(X)):
+        assert P.shape == (90, 2 if task == "tagging" else 3)
+        assert ((P >= 0) & (P <= 1)).all()
+        if task == "classification":
+            np.testing.assert_allclose(P.sum(axis=1), 1)
+    if task == "classification":
+        best = found.estimator.classes_[found.estimator.predict_proba(X).argmax(axis=1)]
+        np.testing.assert_array_equal(found.estimator.predict(X), best)
+    np.testing.assert_array_equal(found.estimator.predict(X), model.predict(X))
+    data = skops.io.dumps(found.estimator)
+    assert set(skops.io.get_untrusted_types(data=data)) <= set(TRUSTED_TYPES)
+    loaded = skops.io.loads(data, trusted=list(TRUSTED_TYPES))
+    np.testing.assert_array_equal(loaded.predict_proba(X), found.estimator.predict_proba(X))
 
 
 @every_head

@@ -39,6 +39,10 @@ the released emoMusic features (nested R2 .705 and .538, SVR .691 and .531) in a
 time."""
 
 TRUSTED_TYPES: tuple[str, ...] = (
+    "segue.evaluation.calibrators.CalibratedClassifier",
+    "segue.evaluation.calibrators.CalibratedTagger",
+    "segue.evaluation.calibrators.ClassCalibrator",
+    "segue.evaluation.calibrators.TagCalibrator",
     "segue.evaluation.linear_heads.LinearOneHotClassifier",
     "segue.evaluation.mlp.MLPTagger",
     "segue.evaluation.taggers.KNNTagger",

@@ -137,10 +137,16 @@ class LinearOneHotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         self.coef_, self.intercept_ = CentredSVD.of(table).ridge(targets, self.alpha)
         return self
 
-    def predict(self, X: ArrayLike) -> NDArray[np.generic]:
-        """Labels (n,) of X (n, d)."""
+    def decision_function(self, X: ArrayLike) -> Floats:
+        """Regression onto each class (n, classes); with two, of the second less the first (n,)."""
         check_is_fitted(self)
         table: Floats = validate_data(self, X, dtype=np.float64, reset=False)
-        best = np.argmax(table @ self.coef_.T + self.intercept_, axis=1)
+        values: Floats = table @ self.coef_.T + self.intercept_
+        return values[:, 1] - values[:, 0] if len(self.classes_) == 2 else values
+
+    def predict(self, X: ArrayLike) -> NDArray[np.generic]:
+        """Labels (n,) of X (n, d)."""
+        values = self.decision_function(X)
+        best = (values > 0).astype(np.int64) if values.ndim == 1 else np.argmax(values, axis=1)
         labels: NDArray[np.generic] = self.classes_[best]
         return labels
