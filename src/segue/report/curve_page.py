@@ -128,8 +128,8 @@ def profit_words(profit: Profit, unit: str) -> str:
     if not profit.grew:
         n = len(profit.gains)
         return (
-            f"With {profit.encoder}, no class can be told to profit from more labels, with room for "
-            f"the {n} that were looked at; {largest}."
+            f"With {profit.encoder}, no class can be told to profit from more labels, with room "
+            f"for the {n} that were looked at; {largest}."
         )
     if len(profit.apart) == 1:
         return (
