@@ -43,10 +43,32 @@ def fit(
     min_examples: options.MinExamples = None,
     scale: options.Scale = True,
     seed: options.Seed = 0,
+    calibrate: Annotated[
+        bool | None,
+        typer.Option(
+            "--calibrate/--no-calibrate",
+            help="Turn scores into probabilities, learned out of fold. Default: for classes and "
+            "tags, where there are clips enough.",
+        ),
+    ] = None,
+    unknown: Annotated[
+        str | None,
+        typer.Option(
+            help="Confidence below which an answer is 'unknown', such as 0.7; or auto:0.9, the "
+            "lowest at which 90 % of the labels given are right, out of fold."
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for a page on reliability. Default: one picture beside the model."
+        ),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Fit a head on stored features and write a model file (no pickle in it)."""
     from segue.workflows import fit as run
+    from segue.workflows.confidence import facts_in_words, picture_path
 
     model = run(
         manifest,
@@ -60,9 +82,13 @@ def fit(
         min_examples=min_examples,
         scale=scale,
         seed=seed,
+        calibrate=calibrate,
+        unknown=unknown,
         out=out,
+        report=report,
     )
     facts = model.facts
+    picture = picture_path(out, report) if facts.calibrated else None
     if json:
         print_json(
             {
@@ -76,6 +102,14 @@ def fit(
                 "examples": facts.examples,
                 "licence": facts.licence,
                 "notes": list(facts.notes),
+                "calibrated": facts.calibrated,
+                "ece_before": facts.ece_before,
+                "ece": facts.ece,
+                "ece_if_perfect": facts.ece_if_perfect,
+                "unknown": facts.unknown,
+                "coverage": facts.coverage,
+                "accepted_accuracy": facts.accepted_accuracy,
+                "reliability": None if picture is None else str(picture),
             }
         )
         return
@@ -83,6 +117,10 @@ def fit(
     say(f"{facts.head} on {model.card.label}: {facts.target} ({kind}) from {facts.examples} tracks")
     for note in facts.notes:
         say(f"note: {note}")
+    for line in facts_in_words(facts):
+        say(line)
+    if picture is not None:
+        say(f"{picture}")
     say(f"{out}")
 
 
@@ -103,7 +141,7 @@ def predict(
     """Embed audio with the model's own encoder and write predictions."""
     from segue.workflows import Model
     from segue.workflows import predict as run
-    from segue.workflows.fitting import words
+    from segue.workflows.fitting import answers
 
     fitted = Model.load(model)
     with watching(quiet=json) as watch:
@@ -120,10 +158,7 @@ def predict(
     if json:
         print_json(
             {
-                "predictions": [
-                    {"id": name, "path": path, fitted.facts.target: words(fitted, value)}
-                    for name, path, value in zip(done.ids, done.paths, done.values, strict=True)
-                ],
+                "predictions": answers(fitted, done),
                 "failures": [{"path": f.facts.path, "reason": f.reason} for f in failures],
                 "csv": str(out),
             }
@@ -131,4 +166,7 @@ def predict(
         end(len(failures))
     show_failures(failures)
     say(f"{len(done.ids)} predicted, {len(failures)} quarantined: {out}")
+    if done.confidence is not None and fitted.facts.unknown is not None:
+        unsure = int((done.confidence < fitted.facts.unknown).sum())
+        say(f"{unsure} unknown: confidence below {fitted.facts.unknown:.3g}")
     end(len(failures))

@@ -61,8 +61,9 @@ def reliability_plot(
         else f"Share found against probability said, of {said_of}; on the dashed line both agree. "
     )
     caption += (
-        "Each dot stands for equally many answers; bars are 95 % intervals that take clips as independent. All "
-        "probabilities are out of fold, those after calibration by calibrators of the other folds."
+        "Each dot stands for equally many answers; bars are 95 % intervals that take clips as "
+        "independent. All probabilities are out of fold, those after calibration by calibrators of "
+        "the other folds."
     )
     if curve is not None:
         caption += (

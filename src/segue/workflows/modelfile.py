@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,16 @@ from sklearn.pipeline import Pipeline
 from segue import __version__
 from segue.card import EncoderCard, checked_fields
 from segue.errors import ModelError, UsageError
+from segue.evaluation.calibrators import CalibratedClassifier, CalibratedTagger
 from segue.evaluation.heads import TRUSTED_TYPES
 from segue.evaluation.rows import Task
 from segue.files import write_atomically
 from segue.rights import check_rights
 
-FORMAT = 1
+FORMAT = 2
+READS = (1, 2)
+"""Format 1 knew no calibration; its facts lack those fields, which then have their defaults."""
+
 FACTS, HEAD = "model.json", "head.skops"
 MAX_BYTES = {FACTS: 16 * 2**20, HEAD: 512 * 2**20}
 
@@ -50,6 +54,16 @@ class ModelFacts:
     training_ids_sha256 : str
         Digest of the ids it was fitted on, so that a test set can be shown to be another.
     notes : tuple of str
+    calibrated : bool
+        Whether scores are probabilities; else they are the head's own, higher is likelier.
+    ece_before, ece : float or None
+        Expected calibration error out of fold, before and after calibration.
+    ece_if_perfect : float or None
+        What exact probabilities would measure, as the error is biased upwards.
+    unknown : float or None
+        Confidence below which an answer is "unknown".
+    coverage, accepted_accuracy : float or None
+        Share of answers that pass it out of fold, and share of right ones among these.
     """
 
     target: str
@@ -63,6 +77,16 @@ class ModelFacts:
     commercial: bool
     training_ids_sha256: str
     notes: tuple[str, ...] = ()
+    calibrated: bool = False
+    ece_before: float | None = None
+    ece: float | None = None
+    ece_if_perfect: float | None = None
+    unknown: float | None = None
+    coverage: float | None = None
+    accepted_accuracy: float | None = None
+
+
+Estimator: TypeAlias = Pipeline | CalibratedClassifier | CalibratedTagger
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,10 +100,13 @@ class Model:
 
     card: EncoderCard
     facts: ModelFacts
-    estimator: Pipeline
+    estimator: Estimator
 
     def scores(self, X: NDArray[np.float32]) -> NDArray[np.float64] | None:
-        """Scores (n, labels), higher is likelier; None for regression and heads without scores."""
+        """Scores (n, labels), higher is likelier; None for regression.
+
+        Probabilities where the facts say ``calibrated``.
+        """
         for method in ("predict_proba", "decision_function"):
             if self.facts.task != "regression" and hasattr(self.estimator, method):
                 values = np.asarray(getattr(self.estimator, method)(X), dtype=np.float64)
@@ -142,7 +169,7 @@ class Model:
             digest = facts["head_sha256"]
         except (ValueError, KeyError, TypeError) as error:
             raise _not_a_model(path, f"{FACTS} with {type(error).__name__}: {error}") from error
-        if version != FORMAT or digest != hashlib.sha256(parts[HEAD]).hexdigest():
+        if version not in READS or digest != hashlib.sha256(parts[HEAD]).hexdigest():
             raise _not_a_model(path, f"format {version}, or a head that does not match its digest")
         values["labels"], values["notes"] = tuple(values["labels"]), tuple(values["notes"])
         check_rights(card, path)
@@ -179,7 +206,7 @@ def _read_parts(path: Path) -> dict[str, bytes]:
         raise _not_a_model(path, f"{type(error).__name__}: {error}") from error
 
 
-def _load_head(path: Path, content: bytes) -> Pipeline:
+def _load_head(path: Path, content: bytes) -> Estimator:
     from skops.io import loads
     from skops.io.exceptions import UntrustedTypesFoundException
 
@@ -194,6 +221,6 @@ def _load_head(path: Path, content: bytes) -> Pipeline:
         ) from error
     except Exception as error:  # skops raises whatever a damaged archive provokes
         raise _not_a_model(path, f"a head that cannot be read ({type(error).__name__})") from error
-    if not isinstance(head, Pipeline):
+    if not isinstance(head, Pipeline | CalibratedClassifier | CalibratedTagger):
         raise _not_a_model(path, f"a head that is a {type(head).__name__}")
     return head
