@@ -15,8 +15,9 @@ from synthetic import MAKERS, blobs
 
 from segue.errors import UsageError
 from segue.evaluation.folds import outer_folds
-from segue.evaluation.label_curves import LabelCurves, label_curves, usable_sizes
+from segue.evaluation.label_curves import LabelCurves, label_curves
 from segue.evaluation.label_draws import Draws, fold_predictions
+from segue.evaluation.label_sizes import usable_sizes
 from segue.evaluation.targets import encode_target
 
 SIZES = (1, 3, None)

@@ -17,16 +17,13 @@ from segue.evaluation.heads import DEFAULT_HEADS, make_head
 from segue.evaluation.label_classes import ClassScores, class_scores
 from segue.evaluation.label_draws import Draws, Size, fold_predictions
 from segue.evaluation.label_replicates import Resampling, fold_score_replicates, interval
+from segue.evaluation.label_sizes import drawn_clips, featureless, usable_sizes
 from segue.evaluation.metrics import BOUNDS, METRICS, check_task, score
 from segue.evaluation.protocols import Progress, check_features
 from segue.evaluation.rows import Task
 from segue.evaluation.statistics import Floats, why_no_interval
 from segue.evaluation.targets import EncodedTarget, encode_target
 from segue.evaluation.window_sets import Indices
-
-CLASS_SIZES: tuple[Size, ...] = (1, 2, 5, 10, 20, 50, 100, None)
-CLIP_SIZES: tuple[Size, ...] = (5, 10, 20, 50, 100, 200, 500, None)
-"""Of tagging and regression, where a size counts all clips."""
 
 REPLICATES = 500
 
@@ -175,7 +172,7 @@ def label_curves(
     head : str, optional
         By default DEFAULT_HEADS of the task.
     sizes : sequence of int or None, optional
-        None is all clips of the training part. By default CLASS_SIZES or CLIP_SIZES. A class with
+        None is all clips of the training part. By default those of label_sizes. A class with
         fewer clips gives all it has, which the notes count; a size that no class can fill is left
         out.
     repeats : int, default 10
@@ -220,26 +217,16 @@ def label_curves(
     resampling = Resampling.of(codes, n_folds, repeats, replicates=REPLICATES, seed=seed)
     truth = _truth(encoded)
     why_not = why_no_interval(METRICS[task][0], codes, folds.assignment)
-    scored: dict[str, dict[str, tuple[Floats, Floats]]] = {}
-    classes: dict[str, ClassScores] = {}
-    capped = 0
+    scored: dict[str, _Scored] = {}
     for number, (name, X) in enumerate(tables.items()):
         count = _count_on(progress, number * n_folds, len(tables) * n_folds)
-        predicted, stopped = _predicted(
+        found = _predicted(
             name, X, truth, codes, folds, draws, parts=parts, n_jobs=n_jobs, count=count
         )
-        capped += stopped
-        scored[name] = {
-            metric: _scored(metric, truth, predicted, folds, resampling) for metric in METRICS[task]
-        }
-        if task == "classification":
-            n_classes = len(encoded.labels)
-            classes[name] = class_scores(
-                truth, predicted, folds, resampling, n_classes, intervals=not why_not
-            )
+        scored[name] = _scored(found, truth, encoded, folds, resampling, intervals=not why_not)
     if repeats == 1:
         notes.append("one draw of each size: intervals hold the choice of test groups alone")
-    if capped:
+    if capped := sum(one.capped for one in scored.values()):
         notes.append(f"{head}: {capped} solver runs stopped at their cap before they converged")
     return LabelCurves(
         target=target,
@@ -254,10 +241,10 @@ def label_curves(
         clips=clips,
         class_clips=class_clips,
         curves={
-            metric: _curve(metric, [scored[name][metric] for name in tables], resampling, why_not)
+            metric: _curve(metric, list(scored.values()), resampling, intervals=not why_not)
             for metric in METRICS[task]
         },
-        classes=classes,
+        classes={name: one.classes for name, one in scored.items() if one.classes},
         baselines=featureless(encoded, folds),
         n=len(truth),
         n_groups=resampling.n_groups,
@@ -266,126 +253,6 @@ def label_curves(
         why_no_interval=why_not,
         notes=(*encoded.notes, *folds.notes, *notes, *([why_not] if why_not else [])),
     )
-
-
-def usable_sizes(
-    encoded: EncodedTarget, folds: Folds, sizes: Sequence[Size] | None
-) -> tuple[tuple[Size, ...], list[str]]:
-    """Sizes in ascending order that some class can fill in some fold, and notes on the others.
-
-    Raises
-    ------
-    UsageError
-        None can be filled, one is below 1 (2 where there are no classes) or given twice.
-
-    Examples
-    --------
-    >>> encoded = encode_target(list("aaaaaabb"), None, "classification")
-    >>> usable_sizes(encoded, Folds(np.array([0, 0, 0, 1, 1, 1, 0, 1])), [None, 2, 50])[0]
-    (2, None)
-    """
-    classes = encoded.task == "classification"
-    asked = list((CLASS_SIZES if classes else CLIP_SIZES) if sizes is None else sizes)
-    least = 1 if classes else 2
-    if not asked or len(set(asked)) < len(asked) or any(k is not None and k < least for k in asked):
-        raise UsageError(
-            wanted=f"different sizes, each {least} or more, or all",
-            got=", ".join("all" if size is None else str(size) for size in asked) or "none",
-            fix="Correct the sizes" + ("" if classes else "; without classes they count all clips"),
-            source="sizes",
-        )
-    trains = [train for train, _ in folds.splits()]
-    if classes:
-        names = np.array(encoded.labels)
-        there = np.array([(encoded.y[train][:, None] == names).sum(axis=0) for train in trains])
-    else:
-        names, there = np.array(["clips"]), np.array([[len(train)] for train in trains])
-    numbers = sorted(size for size in asked if size is not None)
-    kept: list[Size] = [size for size in numbers if size <= there.max()]
-    notes = []
-    if lost := [str(size) for size in numbers if size > there.max()]:
-        of = "no class has" if classes else "no training part has"
-        notes.append(f"sizes {', '.join(lost)} left out: {of} so many clips to train on")
-    short = [
-        f"{name} ({there[:, at].min()})"
-        for at, name in enumerate(names)
-        if kept and there[:, at].min() < max(size for size in kept if size is not None)
-    ]
-    if short and classes:
-        notes.append(
-            "classes that give all they have where a size asks for more (clips to train on in the "
-            f"smallest fold): {', '.join(short)}"
-        )
-    if None in asked:
-        kept.append(None)
-    if not kept:
-        raise UsageError(
-            wanted=f"a size of {there.max()} or fewer",
-            got=", ".join(lost),
-            fix="Ask for smaller sizes, or add all",
-            source="sizes",
-        )
-    return tuple(kept), notes
-
-
-def drawn_clips(encoded: EncodedTarget, folds: Folds, draws: Draws) -> tuple[Floats, Floats]:
-    """Drawn clips (sizes,) and those of each class (sizes, classes), means over folds.
-
-    Examples
-    --------
-    >>> encoded = encode_target(list("aaab"), None, "classification")
-    >>> draws = Draws(task="classification", head="svm", sizes=(1, None), repeats=1)
-    >>> drawn_clips(encoded, Folds(np.array([0, 1, 1, 0])), draws)[0].tolist()
-    [1.5, 2.0]
-    """
-    classification = encoded.task == "classification"
-    names = np.array(encoded.labels if classification else [])
-    totals, by_class = [], []
-    for fold, (train, _) in enumerate(folds.splits()):
-        picked = draws.chosen(encoded.y, train, fold, 0)  # every repeat draws as many
-        totals.append(picked.sum(axis=1))
-        if classification:
-            by_class.append(picked.astype(np.int64) @ (encoded.y[train][:, None] == names))
-        else:
-            by_class.append(np.empty((len(picked), 0)))
-    return np.mean(totals, axis=0), np.mean(by_class, axis=0)
-
-
-def featureless(encoded: EncodedTarget, folds: Folds) -> dict[str, dict[str, float]]:
-    """What predictors reach that see no features, by name and metric.
-
-    Classification: "chance" guesses each class alike, as a head does that learned nothing from as
-    many clips of each; "majority" says the class most frequent over all clips. Tagging: one score
-    for all clips. Regression: the training part's mean.
-
-    Examples
-    --------
-    >>> encoded = encode_target(list("aaab"), None, "classification")
-    >>> found = featureless(encoded, Folds(np.array([0, 1, 0, 1])))
-    >>> found["chance"]["accuracy"], found["majority"]["accuracy"]
-    (0.5, 0.75)
-    """
-    y, splits = encoded.y, list(folds.splits())
-
-    def mean_scores(of: NDArray[Any]) -> dict[str, float]:
-        return {
-            metric: float(np.nanmean([score(metric, y[test], of[test]) for _, test in splits]))
-            for metric in METRICS[encoded.task]
-        }
-
-    if encoded.task == "classification":
-        names, counts = np.unique(y, return_counts=True)
-        shares, guess = counts / len(y), 1 / len(names)
-        # of a class that is a share p of clips: precision p, recall that of the guess
-        f1 = float(np.mean(2 * shares * guess / (shares + guess)))
-        return {
-            "chance": {"accuracy": guess, "macro_f1": f1},
-            "majority": mean_scores(np.full(len(y), names[counts.argmax()])),
-        }
-    constant = np.empty(y.shape)
-    for train, test in splits:
-        constant[test] = y[train].mean(axis=0)
-    return {"chance": mean_scores(constant)}
 
 
 def _truth(encoded: EncodedTarget) -> NDArray[Any]:
@@ -445,37 +312,56 @@ def _numbered(
     return fold, fold_predictions(X, truth, codes, train, test, fold=fold, draws=draws)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scored:
+    """One encoder: mean (sizes,) and deviations (replicates, sizes) by metric; classes, if any."""
+
+    metrics: Mapping[str, tuple[Floats, Floats]]
+    classes: ClassScores | None
+    capped: int
+
+
 def _scored(
-    metric: str,
+    found: tuple[NDArray[Any], int],
     truth: NDArray[Any],
-    predicted: NDArray[Any],
+    encoded: EncodedTarget,
     folds: Folds,
     resampling: Resampling,
-) -> tuple[Floats, Floats]:
-    """Mean (sizes,) and deviations (replicates, sizes) of one metric of one encoder."""
+    *,
+    intervals: bool,
+) -> _Scored:
+    predicted, capped = found
     splits = list(folds.splits())
-    fold_scores = np.array(
-        [
-            [[score(metric, truth[test], one[test]) for one in per_repeat] for _, test in splits]
-            for per_repeat in predicted
-        ]
-    )
-    if truth.ndim == 2:
+    comparable = predicted
+    if encoded.task == "tagging":
         # heads of two folds score on different scales, and only order counts: ranks are on one
-        predicted = predicted.copy()
+        comparable = np.empty_like(predicted)
         for _, test in splits:
-            predicted[:, :, test] = rankdata(predicted[:, :, test], axis=2) / len(test)
-    deviations = fold_score_replicates(metric, truth, predicted, fold_scores, folds, resampling)
-    return np.nanmean(fold_scores, axis=(1, 2)), deviations
+            comparable[:, :, test] = rankdata(predicted[:, :, test], axis=2) / len(test)
+    metrics = {}
+    for metric in METRICS[encoded.task]:
+        fold_scores = np.array(
+            [
+                [[score(metric, truth[test], one[test]) for one in drawn] for _, test in splits]
+                for drawn in predicted
+            ]
+        )
+        moved = fold_score_replicates(metric, truth, comparable, fold_scores, folds, resampling)
+        metrics[metric] = np.nanmean(fold_scores, axis=(1, 2)), moved
+    classes = None
+    if encoded.task == "classification":
+        n_classes = len(encoded.labels)
+        classes = class_scores(truth, predicted, folds, resampling, n_classes, intervals=intervals)
+    return _Scored(metrics, classes, capped)
 
 
 def _curve(
-    metric: str, scored: Sequence[tuple[Floats, Floats]], resampling: Resampling, why_not: str
+    metric: str, scored: Sequence[_Scored], resampling: Resampling, *, intervals: bool
 ) -> Curve:
-    mean = np.array([one for one, _ in scored])
-    deviations = np.array([one for _, one in scored])
+    mean = np.array([one.metrics[metric][0] for one in scored])
+    deviations = np.array([one.metrics[metric][1] for one in scored])
     low = high = np.full(mean.shape, np.nan)
-    if not why_not:
+    if intervals:
         least, most = BOUNDS.get(metric, (0.0, 1.0))
         by_replicate = np.moveaxis(deviations, 1, 0)
         low, high = interval(mean, by_replicate, resampling.n_groups, low=least, high=most)

@@ -17,7 +17,7 @@ from segue.errors import UsageError
 from segue.evaluation.folds import outer_folds
 from segue.evaluation.heads import DEFAULT_HEADS, make_head
 from segue.evaluation.label_classes import ClassGain, Profit, class_profit
-from segue.evaluation.label_curves import LabelCurves, label_curves, usable_sizes
+from segue.evaluation.label_curves import LabelCurves, label_curves
 from segue.evaluation.label_draws import Size
 from segue.evaluation.label_equivalence import (
     Equivalence,
@@ -25,6 +25,7 @@ from segue.evaluation.label_equivalence import (
     label_differences,
     label_equivalences,
 )
+from segue.evaluation.label_sizes import usable_sizes
 from segue.evaluation.targets import encode_target
 from segue.extraction import EmbedReport, available_cpus
 from segue.report import Section, quarantine_section, write_page, write_plots
