@@ -1,10 +1,10 @@
-"""Label efficiency on real music: two sets of handcrafted features and a learned one.
+"""Label efficiency on real music: two sets of handcrafted features and two learned ones.
 
     SEGUE_DATA=../shared/data python benchmarks/curves.py --out /tmp/curves --json
 
 Writes benchmarks/results/curves.csv, curves.md and a picture a data set, curves_NAME.png. The
-weights of choi2017-msd must have been pulled. Features and finished folds are kept in --out (in
---out/NAME/features, so features embedded before can be put there).
+weights of choi2017-msd and won2020-fcn-msd must have been pulled. Features and finished folds are
+kept in --out (features in --out/NAME/features, where those embedded before can be put).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from segue.files import write_atomically
 from segue.workflows import CurveRun, curve
 from segue.workflows.curvefiles import CURVE_COLUMNS, write_table
 
-ENCODERS = ("mfcc", "descriptors", "choi2017-msd")
+ENCODERS = ("mfcc", "descriptors", "choi2017-msd", "won2020-fcn-msd")
 
 
 @dataclass(frozen=True)

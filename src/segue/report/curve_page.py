@@ -61,8 +61,11 @@ def curve_verdict(
     ends = dict.fromkeys([0, len(curves.sizes) - 1])
     found = {"score": " ".join(_leader(curves, differences, at) for at in ends)}
     if equivalences:
+        pairs = list(ahead(curves))
         found["labels"] = " ".join(
-            matching_words(curves, equivalences, front, behind) for front, behind in ahead(curves)
+            matching_words(curves, equivalences, front, behind)
+            for front, behind in pairs
+            if front == pairs[0][0]  # the one in front of all; the other pairs are on the page
         )
     if profits:
         last = curves.main.mean[:, -1]
