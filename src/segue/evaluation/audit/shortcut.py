@@ -125,7 +125,7 @@ class _Predicted:
 
 
 def _units(data: AuditSet) -> _Units:
-    """The coarsest group column, a clip of no group being one of its own; labels averaged."""
+    """Clips of one label and one group, by the coarsest column; those of no group each alone."""
     rows = data.labelled
     codes = np.arange(len(rows))
     for names in data.groups.values():
@@ -133,6 +133,8 @@ def _units(data: AuditSet) -> _Units:
         found = np.unique(own, return_inverse=True)[1]
         if found.max() < codes.max():
             codes = found
+    if data.task == "classification":  # what tells the works of one artist apart counts, too
+        codes = np.unique(codes * len(data.classes) + data.codes[rows], return_inverse=True)[1]
     weights = np.bincount(codes).astype(np.float64)
     labels = data.label_matrix[rows]
     if data.task == "regression":
