@@ -285,6 +285,13 @@ def test_loudness_is_at_most_suspect() -> None:
     _, loud = decide([ran(one) for one in said])
     assert loud.verdict == "suspect"
     assert "music itself" in loud.words
+    level = [
+        float(code == 0) + value / 3 for code, value in zip(data.codes, data.X[:, 0], strict=True)
+    ]
+    _, loud = shortcut_tests(replace(data, loudness={"rms": level}))
+    assert ran(loud).p_value < 0.01
+    assert ran(loud).limit == "clear"
+    assert "no more than is ordinary" in ran(loud).words
 
 
 def test_formats_that_go_with_artists_are_no_leak_where_artists_are_known() -> None:

@@ -50,9 +50,10 @@ def audit_sections(result: AuditResult, notes: Sequence[str] = ()) -> list[Secti
 RULES = (
     "Each test measures one number and holds it against a control: the same number where there can "
     "be no leak. Its p-value is the chance of a number as large without one, corrected for the "
-    f"number of tests (Holm). Leak: below {LEAK:g}. Suspect: below {SUSPECT:g}; or what is a "
-    "property of the music as much as of the file; or a danger that no given split has yet let "
-    "in. Clear means that no sign was found, not that there is none: a small set shows little."
+    f"number of tests (Holm). Leak: {LEAK:g} or less. Suspect: {SUSPECT:g} or less; or less than "
+    "that, where it is a property of the music as much as of the file, or a danger that no given "
+    "split has let in yet. A difference too small to matter is clear, however sure it is. Clear "
+    "means that no sign was found, not that there is none: a small set shows little."
 )
 
 
