@@ -44,7 +44,7 @@ EVEN_CLASSES = 0.2
 placebo batches, level means say nothing."""
 
 DRAWS = 999
-MORE_DRAWS = 19_999
+MORE_DRAWS = 9_999
 WORTH_MORE = 0.03
 """Sets of placebo borders; more where the first show a p-value as small as this."""
 
