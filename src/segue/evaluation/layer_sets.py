@@ -116,6 +116,7 @@ def nested_layer_sets(
 
     Examples
     --------
+    >>> from segue.evaluation.blocks import all_layer_sets
     >>> from segue.evaluation.folds import given_folds
     >>> x = np.arange(24.0)[:, None]
     >>> blocks = Blocks(("1", "2"), (x % 5, x))

@@ -6,9 +6,9 @@ singular value decomposition of a set serves every penalty of the linear heads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,13 +101,39 @@ def uses_kernel(head: Head) -> bool:
     return isinstance(getattr(model, "regressor", model), SVC | SVR | SVMTagger)
 
 
+class Machine(NamedTuple):
+    """A support vector machine that takes a ready kernel matrix, and the kernel it wants."""
+
+    kernel: Kernel
+    model: Any
+
+
+def ready_models(head: Head, cells: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """The head's last step with the settings of each cell, as predict_cells takes them.
+
+    Made once for all splits: copying an estimator takes as long as fitting one on few clips.
+    """
+    models = [head.with_settings(cell).named_steps["head"] for cell in cells]
+    return [_machine(model) for model in models] if uses_kernel(head) else models
+
+
+def _machine(model: Any) -> Machine:
+    inner = getattr(model, "regressor", model)
+    kernel: Kernel = (inner.kernel, inner.gamma if inner.kernel == "rbf" else 0.0)
+    if not isinstance(inner, SVMTagger):
+        # the model as it stands, with its standardised target if it has one
+        key = "kernel" if inner is model else "regressor__kernel"
+        model = clone(model).set_params(**{key: "precomputed"})
+    return Machine(kernel, model)
+
+
 def predict_cells(models: Sequence[Any], part: Part, products: Products | None = None) -> Predicted:
     """Predictions of every cell of a head on one split, by the cheapest exact way.
 
     Parameters
     ----------
-    models : sequence of estimators
-        The head with the settings of each cell.
+    models : sequence
+        From ready_models.
     part : Part
     products : Products, optional
         Ready inner products for the svm, which are overwritten.
@@ -116,20 +142,19 @@ def predict_cells(models: Sequence[Any], part: Part, products: Products | None =
     ------
     cell, predictions : int, array
     """
-    model = getattr(models[0], "regressor", models[0])
-    if isinstance(model, SVC | SVR | SVMTagger):
+    first = models[0]
+    if isinstance(first, Machine):
         return _svm_cells(models, part.products() if products is None else products, part.y)
-    if isinstance(model, Ridge | LinearTagger | LinearOneHotClassifier):
+    if isinstance(first, Ridge | LinearTagger | LinearOneHotClassifier):
         return _ridge_cells(models, part)
-    if isinstance(model, LogisticTagger):
+    if isinstance(first, LogisticTagger):
         return _logistic_cells(models, part)
-    if isinstance(model, LogisticRegression) and part.train.shape[1] > len(part.train):
+    if isinstance(first, LogisticRegression) and part.train.shape[1] > len(part.train):
         # the penalty does not change under rotation, so in the span of the rows the problem is the
         # same one, with fewer unknowns
         basis = part.basis
-        return _plain_cells(
-            models, basis.U * basis.s, part.y, (part.test - basis.mean) @ basis.Vt.T
-        )
+        test = (part.test - basis.mean) @ basis.Vt.T
+        return _plain_cells(models, basis.U * basis.s, part.y, test)
     return _plain_cells(models, part.train, part.y, part.test)
 
 
@@ -142,28 +167,22 @@ def _plain_cells(
         yield cell, model.decision_function(Z) if tagger else model.predict(Z)
 
 
-def _svm_cells(models: Sequence[Any], products: Products, y: NDArray[Any]) -> Predicted:
-    machines = [getattr(model, "regressor", model) for model in models]
+def _svm_cells(machines: Sequence[Machine], products: Products, y: NDArray[Any]) -> Predicted:
     by_kernel: dict[Kernel, list[int]] = {}
     for cell, machine in enumerate(machines):
-        gamma = machine.gamma if machine.kernel == "rbf" else 0.0
-        by_kernel.setdefault((machine.kernel, gamma), []).append(cell)
+        by_kernel.setdefault(machine.kernel, []).append(cell)
     for kernel, K, K_test in kernel_matrices(products, list(by_kernel)):
         for cell in by_kernel[kernel]:
-            yield cell, _svm_predict(machines[cell], models[cell], K, y, K_test)
+            yield cell, _svm_predict(machines[cell].model, K, y, K_test)
 
 
-def _svm_predict(
-    machine: Any, model: Any, K: Floats, y: NDArray[Any], K_test: Floats
-) -> NDArray[Any]:
-    if isinstance(machine, SVMTagger):
-        dual, intercept = machine.solve(K, y)
+def _svm_predict(model: Any, K: Floats, y: NDArray[Any], K_test: Floats) -> NDArray[Any]:
+    if isinstance(model, SVMTagger):
+        dual, intercept = model.solve(K, y)
         return K_test @ dual.T + intercept
-    # the model as it stands (with its standardised target, if it has one) on a ready kernel
-    key = "kernel" if machine is model else "regressor__kernel"
-    ready = clone(model).set_params(**{key: "precomputed"})
-    with config_context(assume_finite=True):  # the features were checked; K is large
-        return np.asarray(ready.fit(K, y).predict(K_test))
+    # the features were checked, K is large, and the settings are the head's own
+    with config_context(assume_finite=True, skip_parameter_validation=True):
+        return np.asarray(model.fit(K, y).predict(K_test))
 
 
 def _ridge_cells(models: Sequence[Any], part: Part) -> Predicted:

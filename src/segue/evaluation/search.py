@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from segue.errors import UsageError
@@ -23,7 +22,7 @@ from segue.evaluation.heads import Head
 from segue.evaluation.kernels import Products
 from segue.evaluation.linear_heads import Floats
 from segue.evaluation.metrics import METRICS, score
-from segue.evaluation.parts import Part, ScaledBlock, predict_cells, uses_kernel
+from segue.evaluation.parts import Part, ScaledBlock, predict_cells, ready_models, uses_kernel
 
 Splits = Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]
 
@@ -120,6 +119,7 @@ class Tally:
         smallest = min((len(splits[number][0]) for number in self.used), default=0)
         # a cell that wants more neighbours than the smallest part has cannot be tried
         self.cells = [cell for cell in head.cells if cell.get("head__n_neighbors", 0) <= smallest]
+        self.models = ready_models(head, self.cells)
         self.scores = np.full((len(self.used), len(self.cells)), np.nan)
         self.unconverged = 0
 
@@ -133,12 +133,9 @@ class Tally:
         if number not in self.used:
             return
         test = self.splits[number][1]
-        models = [
-            clone(self.head.estimator).set_params(**cell).named_steps["head"] for cell in self.cells
-        ]
         metric, row = METRICS[self.head.task][0], self.used.index(number)
         with counted_convergence() as capped:
-            for cell, predicted in predict_cells(models, part, products):
+            for cell, predicted in predict_cells(self.models, part, products):
                 self.scores[row, cell] = score(metric, self.y[test], predicted)
         self.unconverged += len(capped)
 
