@@ -156,6 +156,7 @@ def test_rows_without_a_label_keep_their_place() -> None:
     [
         ({"X": np.zeros(400)}, "features"),
         ({"X": np.full((400, 2), np.nan)}, "not finite"),
+        ({"X": np.ones((400, 2))}, "all rows alike"),
         ({"y": ["a"] * 399}, "one entry of labels"),
         ({"y": ["a"] * 400}, "labelled rows"),
         ({"y": [None] * 385 + ["a", "b", "c"] * 5}, "15 labelled rows"),

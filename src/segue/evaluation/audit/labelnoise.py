@@ -40,6 +40,8 @@ FOLDS = 5
 CONFIDENT = 0.9
 LISTED = 50
 FARTHEST = 60.0
+OFFSET_PENALTY = 0.1
+"""Scores below the best are cut there; offsets of classes are kept small."""
 
 
 def noise_test(data: AuditSet, pairs: Sequence[Pair] = (), *, seed: int = 0) -> LeakTest | NotRun:
@@ -67,7 +69,7 @@ def noise_test(data: AuditSet, pairs: Sequence[Pair] = (), *, seed: int = 0) -> 
     try:
         scores, truth, groups = _out_of_fold(data, seed)
     except UsageError as error:
-        return NotRun(NAME, f"{error.got} where {error.wanted} is needed")
+        return NotRun(NAME, f"wanted {error.wanted}, got {error.got}")
     right = float((scores.argmax(axis=1) == truth).mean())
     chance = float(np.bincount(truth).max() / len(truth))
     skill = (right - chance) / (1 - chance)
@@ -122,7 +124,8 @@ def _out_of_fold(data: AuditSet, seed: int) -> tuple[Floats, Integers, Integers]
     for names in data.groups.values():
         own = group_codes([names[row] or f"(row {row})" for row in rows], len(rows))
         groups = own if own.max() < groups.max() else groups
-    folds = outer_folds(truth.astype(str), groups, "classification", n_folds=FOLDS, seed=seed)
+    labels = np.array(data.classes)[truth]
+    folds = outer_folds(labels, groups, "classification", n_folds=FOLDS, seed=seed)
     scores = np.full((len(rows), len(data.classes)), -FARTHEST)
     for train, test in folds.splits():
         counts = np.bincount(truth[train], minlength=len(data.classes))
@@ -202,9 +205,6 @@ def _fit(scores: Floats, truth: Integers, share: float | None) -> Floats:
     best: Floats = min(tried, key=lambda one: one.fun).x.copy()
     best[-1] = expit(best[-1]) if share is None else share
     return best
-
-
-OFFSET_PENALTY = 0.1
 
 
 def _candidates(data: AuditSet, P: Floats, truth: Integers) -> list[dict[str, object]]:

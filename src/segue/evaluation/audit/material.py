@@ -17,6 +17,9 @@ from segue.evaluation.rows import Task
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+MIN_ROWS = 20
+"""Fewer labelled rows than this are not audited: nothing could be shown of them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class AuditSet:
@@ -70,11 +73,13 @@ class AuditSet:
     def __post_init__(self) -> None:
         check_task(self.task)
         X = np.asarray(self.X)
-        if X.ndim != 2 or X.dtype.kind not in "fiu" or not np.isfinite(X).all():
+        numbers = X.ndim == 2 and X.dtype.kind in "fiu"
+        finite = numbers and bool(np.isfinite(X).all())
+        if not finite or not len(X) or not np.ptp(X, axis=0).any():
+            what = ", some not finite" if numbers and not finite else ", all rows alike" * finite
             raise UsageError(
-                wanted="features (clips, numbers), all finite",
-                got=f"an array of {X.dtype} and shape {X.shape}"
-                + (", some not finite" if X.ndim == 2 and X.dtype.kind == "f" else ""),
+                wanted="features (clips, numbers), all finite, not all alike",
+                got=f"an array of {X.dtype} and shape {X.shape}{what}",
                 fix="Give one row of numbers per clip",
                 source="audit",
             )
@@ -151,7 +156,3 @@ class AuditSet:
         design = np.column_stack([np.ones(len(self)), self.label_matrix])
         fitted: Floats = design @ np.linalg.lstsq(design, columns, rcond=None)[0]
         return columns - fitted
-
-
-MIN_ROWS = 20
-"""Fewer labelled rows than this are not audited: nothing could be shown of them."""

@@ -145,7 +145,7 @@ def _words(result: SizeResult, small: bool, *, told: float, control: float) -> s
     parts[0] += " explain."
     if result.low > 1:
         parts.append(
-            f"They jump {result.ratio:.1f} times as far there as at other places of the same class."
+            f"They jump {result.ratio:.1f} times as far there as at other places of the same label."
         )
     if result.level < NORMALISED:
         parts.append(

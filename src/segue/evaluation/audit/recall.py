@@ -105,7 +105,9 @@ class _InRuns:
     """
 
     def __init__(self, data: AuditSet, scan: BorderScan) -> None:
-        self.data, self.room = data, scan.room
+        self.data = data
+        labelled = np.append(data.codes >= 0, False)
+        self.room = np.where(labelled, scan.room, 0)
         self.Z = components(normal_scores(data.X))
         self.spaces: dict[int, tuple[Floats, Floats]] = {}
 

@@ -74,7 +74,7 @@ def _test(
     if len(units.weights) < FEWEST_UNITS:
         return NotRun(name, f"{len(units.weights)} groups are too few")
     found = _predicted(data, units, np.hstack(list(varied.values())), seed, DRAWS)
-    alone = {key: found for key in varied}
+    alone = dict.fromkeys(varied, found)
     if len(varied) > 1:
         alone = {
             key: _predicted(data, units, block, seed, DRAWS[:2]) for key, block in varied.items()
