@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -38,14 +37,10 @@ if TYPE_CHECKING:
 def curve(
     manifest: options.ManifestPath,
     target: Annotated[str, typer.Option(help="Label column.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the report.")],
-    encoders: Annotated[
-        str, typer.Option(help="Names, with layers if wanted: mfcc,choi2017-msd@135.")
-    ] = "mfcc,melstats,random-convnet",
+    out: options.ReportFolder,
+    encoders: options.Encoders = "mfcc,melstats,random-convnet",
     group: options.Group = None,
-    store: Annotated[
-        Path | None, typer.Option(help="Feature store. Default: OUT/features.")
-    ] = None,
+    store: options.FeatureStore = None,
     task: options.TaskName = None,
     head: Annotated[
         str | None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -39,10 +38,8 @@ if TYPE_CHECKING:
 def evaluate(
     manifest: options.ManifestPath,
     target: Annotated[str, typer.Option(help="Label column, or several: genre,mood.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the report.")],
-    encoders: Annotated[
-        str, typer.Option(help="Names, with layers if wanted: mfcc,choi2017-msd@135.")
-    ] = "mfcc,melstats,random-convnet",
+    out: options.ReportFolder,
+    encoders: options.Encoders = "mfcc,melstats,random-convnet",
     layers: Annotated[
         str | None,
         typer.Option(
@@ -51,9 +48,7 @@ def evaluate(
         ),
     ] = None,
     group: options.Group = None,
-    store: Annotated[
-        Path | None, typer.Option(help="Feature store. Default: OUT/features.")
-    ] = None,
+    store: options.FeatureStore = None,
     task: options.TaskName = None,
     heads: Annotated[
         str | None,

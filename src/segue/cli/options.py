@@ -84,3 +84,8 @@ TrainingData = Annotated[str, typer.Option(help="In words, for the card.")]
 KeptFrames = Annotated[
     Path | None, typer.Option("--frames", help="Keep frames in this store, for several runs.")
 ]
+Encoders = Annotated[str, typer.Option(help="Names, with layers if wanted: mfcc,choi2017-msd@135.")]
+ReportFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder of the report.")]
+FeatureStore = Annotated[
+    Path | None, typer.Option("--store", help="Feature store. Default: OUT/features.")
+]
