@@ -103,8 +103,9 @@ def audit(
     >>> import tempfile, numpy as np
     >>> folder = Path(tempfile.mkdtemp())
     >>> rng = np.random.default_rng(0)
-    >>> np.save(folder / "X.npy", rng.normal(size=(200, 8)) + np.arange(200)[:, None] // 64)
-    >>> _ = (folder / "labels.csv").write_text("label\\n" + "a\\n" * 100 + "b\\n" * 100)
+    >>> shift = np.repeat(rng.normal(0, 2, size=(5, 8)), 64, axis=0)
+    >>> np.save(folder / "X.npy", rng.normal(size=(300, 8)) + shift[:300])
+    >>> _ = (folder / "labels.csv").write_text("label\\n" + "a\\n" * 150 + "b\\n" * 150)
     >>> audit(folder / "X.npy", folder / "labels.csv", "label").result.verdict
     'leak'
     """
