@@ -40,8 +40,8 @@ def predicted(X: np.ndarray, y: np.ndarray, groups: np.ndarray, **more: Any) -> 
 @pytest.mark.parametrize(
     ("head", "model"),
     [
-        ("svm", lambda d: SVC(C=2.0, gamma=1 / d, break_ties=True)),
-        ("logistic", lambda d: LogisticRegression(C=0.1, max_iter=1000)),
+        ("svm", lambda d: SVC(C=8.0, gamma=0.25 / d, break_ties=True)),
+        ("logistic", lambda d: LogisticRegression(C=10 / d, max_iter=1000)),
         ("knn", lambda d: KNeighborsClassifier(1)),
     ],
 )

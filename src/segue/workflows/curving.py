@@ -18,7 +18,7 @@ from segue.evaluation.folds import outer_folds
 from segue.evaluation.heads import DEFAULT_HEADS, make_head
 from segue.evaluation.label_classes import ClassGain, Profit, class_profit
 from segue.evaluation.label_curves import LabelCurves, label_curves
-from segue.evaluation.label_draws import Size
+from segue.evaluation.label_draws import Size, fixed_settings
 from segue.evaluation.label_equivalence import (
     Equivalence,
     LabelDifference,
@@ -298,8 +298,14 @@ def _curves(
             "groups": groups,
             "version": __version__,
         }
+        # their settings, too: a version that has others must not take these for its own
+        fixed = {
+            name: fixed_settings(settings["head"], target.task, X.shape[1], len(X))
+            for name, X in tables.items()
+        }
         digests = {
-            name: arrays_digest({**facts, "encoder": name}, [X]) for name, X in tables.items()
+            name: arrays_digest({**facts, "encoder": name, "fixed": fixed[name]}, [X])
+            for name, X in tables.items()
         }
         parts = FoldParts(Path(out) / PARTS, digests)
     found = label_curves(
