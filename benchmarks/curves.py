@@ -45,7 +45,6 @@ JOBS = (
 
 def main() -> None:
     data, out, as_json = arguments(__doc__ or "")
-    began = time.monotonic()
     found: dict[str, CurveRun] = {}
     with watching(quiet=as_json) as watch:
         for job in JOBS:
@@ -58,25 +57,24 @@ def main() -> None:
                 title=f"Label efficiency: {job.name}, {job.target}",
                 watch=watch,
             )
-    seconds = time.monotonic() - began
     rows = [{"data": name, **row} for name, run in found.items() for row in run.rows()]
     write_table(RESULTS / "curves.csv", rows, ("data", *CURVE_COLUMNS))
     for name in found:
         picture = (out / name / "plots/curve.png").read_bytes()
         write_atomically(RESULTS / f"curves_{name}.png", picture)
-    text = "\n".join(_markdown(found, seconds)) + "\n"
+    text = "\n".join(_markdown(found)) + "\n"
     write_atomically(RESULTS / "curves.md", text.encode())
     print(text)
     if as_json:
         print(json.dumps({"curves": {n: _facts(r) for n, r in found.items()}, **where()}))
 
 
-def _markdown(found: dict[str, CurveRun], seconds: float) -> Iterator[str]:
+def _markdown(found: dict[str, CurveRun]) -> Iterator[str]:
     yield "# Label efficiency"
     yield ""
     yield (
         f"segue {__version__}, {time.strftime('%Y-%m-%d')}, made by `python benchmarks/curves.py "
-        f"--out DIR`; {seconds:.0f} seconds with features embedded."
+        "--out DIR`."
     )
     for name, run in found.items():
         curves = run.curves
