@@ -8,6 +8,7 @@ Used by benchmarks/comparison.py; alone it only trains:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from segue.workflows.joint import pretrain_warp
 from segue.workflows.jointsets import Source
 from segue.workflows.sourcetask import Origin
 
-EPOCHS = 12  # a task; benchmarks/agf_encoder.py trains the same networks for up to 60
+EPOCHS = 6  # a task; benchmarks/agf_encoder.py trains the same networks for up to 60
 WARP = {
     "warp-4q": (("moods", "4q", "moods", "artist"), ("genres", "4q", "genres", "artist")),
     "warp-emotify": (("genre", "emotify", "genre", "artist"),),
@@ -34,11 +35,18 @@ TAUGHT_BY = {**{name: parts[0][1] for name, parts in WARP.items()}, **DCNN}
 
 
 def own_encoders(
-    data: Path, out: Path, *, workers: int | None = None, watch: Watch | None = None
+    data: Path,
+    out: Path,
+    *,
+    names: Sequence[str],
+    workers: int | None = None,
+    watch: Watch | None = None,
 ) -> dict[str, Path]:
-    """Folders of the encoders by name; what is finished is not trained again."""
+    """Folders of these encoders by name; what is finished is not trained again."""
     found = {}
     for name, parts in WARP.items():
+        if name not in names:
+            continue
         sources = [
             Source(
                 name=one,
@@ -57,6 +65,8 @@ def own_encoders(
             watch=watch,
         ).encoder.path
     for name, source in DCNN.items():
+        if name not in names:
+            continue
         found[name] = pretrain_dcnn(
             data / source / "manifest.csv",
             Asked(targets=("m", "d", "e"), group="artist"),
@@ -74,5 +84,5 @@ def own_encoders(
 if __name__ == "__main__":
     DATA, OUT, _ = arguments(__doc__)
     with watching() as told:
-        for label, path in own_encoders(DATA, OUT, watch=told).items():
+        for label, path in own_encoders(DATA, OUT, names=list(TAUGHT_BY), watch=told).items():
             print(label, path)
