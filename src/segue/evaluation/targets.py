@@ -14,7 +14,6 @@ from segue.evaluation.folds import check_target, group_codes
 from segue.evaluation.metrics import check_task
 from segue.evaluation.rows import Task
 
-
 MIN_POSITIVES = 5
 """Groups in which a tag must be carried to be learned and scored."""
 
