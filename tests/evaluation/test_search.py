@@ -104,3 +104,10 @@ def test_a_capped_solver_is_counted(monkeypatch) -> None:
     head = make_head("svm", "classification", n_features=6)
     splits = list(inner_folds(y, groups, "classification", n_folds=2).splits())
     assert search(head, X, y, splits).unconverged > 0
+
+
+def test_fewer_clips_than_any_number_of_neighbours_is_said() -> None:
+    X, Y, _ = MAKERS["tagging"](8)
+    head = make_head("knn", "tagging", n_features=6)
+    with pytest.raises(UsageError, match="fewest neighbours of knn, got 4 in the smallest"):
+        search(head, X, Y, [(np.arange(4), np.arange(4, 8))])

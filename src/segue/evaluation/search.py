@@ -119,6 +119,13 @@ class Tally:
         smallest = min((len(splits[number][0]) for number in self.used), default=0)
         # a cell that wants more neighbours than the smallest part has cannot be tried
         self.cells = [cell for cell in head.cells if cell.get("head__n_neighbors", 0) <= smallest]
+        if self.used and not self.cells:
+            raise UsageError(
+                wanted=f"more clips in each part than the fewest neighbours of {head.name}",
+                got=f"{smallest} in the smallest",
+                fix="Use more clips, fewer folds, or another head",
+                source=f"choosing settings of {head.name}",
+            )
         self.models = ready_models(head, self.cells)
         self.scores = np.full((len(self.used), len(self.cells)), np.nan)
         self.unconverged = 0
