@@ -63,7 +63,8 @@ def write_page(folder: Path, parts: Sequence[Part], *, left_out: Sequence[str]) 
         *_main_table(parts),
         "",
         "Bold: the best of a column. †: a paired test (corrected resampled t, Holm over all pairs) "
-        "tells it apart from the best. Ms a track: from file to features on one processor of a "
+        "tells it apart from the best. Empty: the encoder was taught by these clips, or (layers "
+        "chosen, @auto) not asked. Ms a track: from file to features on one processor of a "
         "machine that did other work, so relative at best.",
         *([f"Left out: {', '.join(left_out)}."] if left_out else []),
         "",
@@ -93,8 +94,12 @@ def _main_table(parts: Sequence[Part]) -> list[str]:
     """Encoders down, parts across; of several targets of one part the mean."""
     columns = {part.name: _column(part) for part in parts}
     labels = list(dict.fromkeys(chain.from_iterable(columns.values())))
+    # by how far an encoder lies above the others, where it was judged at all
+    middle = {
+        name: np.mean([one[0] for one in column.values()]) for name, column in columns.items()
+    }
     mean_of = {
-        label: np.mean([column[label][0] for column in columns.values() if label in column])
+        label: np.mean([c[label][0] - middle[name] for name, c in columns.items() if label in c])
         for label in labels
     }
     facts = {label: fact for part in parts for r in part.results for label, fact in r.facts.items()}
@@ -155,7 +160,7 @@ def _column(part: Part) -> Scores:
 
 def _cell(column: Scores, label: str) -> str:
     if label not in column:
-        return "taught by it" if label not in (AUTO, *BASELINES) else ""
+        return ""
     mean, error, best, apart = column[label]
     text = number(mean) + (f" ± {number(error)}" if np.isfinite(error) else "")
     return f"**{text}**" if best else f"{text} †" if apart else text
