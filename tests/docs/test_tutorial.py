@@ -9,6 +9,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from filelock import FileLock
 from nbclient import NotebookClient
 
 NOTEBOOK = (
@@ -23,9 +24,21 @@ def written() -> Any:
 
 
 @pytest.fixture(scope="module")
-def executed(tmp_path_factory: pytest.TempPathFactory, written: Any) -> Any:
-    """The notebook after a run in a folder of its own; a cell that fails fails here."""
-    folder = tmp_path_factory.mktemp("tutorial")
+def executed(tmp_path_factory: pytest.TempPathFactory, written: Any, worker_id: str) -> Any:
+    """The notebook after a run; a cell that fails fails here.
+
+    Of several test processes one runs it, and the others wait for what it wrote.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = (own if worker_id == "master" else own.parent) / "tutorial-executed.ipynb"
+    with FileLock(f"{shared}.lock"):
+        if not shared.is_file():
+            nbformat.write(run(written, tmp_path_factory.mktemp("tutorial")), shared)
+    return nbformat.read(shared, as_version=4)
+
+
+def run(written: Any, folder: Path) -> Any:
+    """The notebook run in a folder of its own."""
     notebook = nbformat.from_dict(written)
     client = NotebookClient(
         notebook,
