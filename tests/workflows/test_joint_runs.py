@@ -396,7 +396,7 @@ def test_ctrl_c_says_so_and_the_run_goes_on(one: Path, tmp_path: Path) -> None:
         start_new_session=True,
         text=True,
     ) as running:
-        for _ in range(600):
+        for _ in range(2400):
             if (tmp_path / "enc" / "run" / "checkpoint.safetensors").exists():
                 break
             time.sleep(0.05)
