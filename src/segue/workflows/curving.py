@@ -39,6 +39,7 @@ from segue.workflows.embedding import (
     Inputs,
     aligned_features,
     embed,
+    failures_once,
     open_manifest,
     usable_target,
 )
@@ -83,8 +84,7 @@ class CurveRun:
     @property
     def failures(self) -> tuple[Failure, ...]:
         """Quarantined tracks, each once."""
-        found = {failure.facts.id: failure for done in self.embedding for failure in done.failures}
-        return tuple(found.values())
+        return failures_once(self.embedding)
 
     def rows(self) -> list[dict[str, Any]]:
         """The stable rows of ``curve.csv`` and ``--json``; see curvefiles.curve_rows."""

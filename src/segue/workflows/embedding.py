@@ -20,7 +20,7 @@ from segue.errors import ModelError, UsageError
 from segue.evaluation.compare import FeatureSet
 from segue.extraction import EmbedReport, Limits, Progress, Recipe, extract, file_facts
 from segue.extraction.run import Say
-from segue.store import FeatureTable
+from segue.store import Failure, FeatureTable
 
 Inputs = Manifest | str | Path | Sequence[str | Path]
 
@@ -128,6 +128,12 @@ def embed(
         progress=progress,
         say=say,
     )
+
+
+def failures_once(embedding: Sequence[EmbedReport]) -> tuple[Failure, ...]:
+    """Quarantined tracks of several encoders, each once."""
+    found = {failure.facts.id: failure for done in embedding for failure in done.failures}
+    return tuple(found.values())
 
 
 def bound_encoder(card: EncoderCard, *, device: str, what: str) -> Encoder:

@@ -33,6 +33,7 @@ from segue.workflows.embedding import (
     Inputs,
     aligned_features,
     embed,
+    failures_once,
     open_manifest,
     usable_target,
 )
@@ -65,8 +66,7 @@ class Evaluation:
     @property
     def failures(self) -> tuple[Failure, ...]:
         """Quarantined tracks, each once."""
-        found = {failure.facts.id: failure for done in self.embedding for failure in done.failures}
-        return tuple(found.values())
+        return failures_once(self.embedding)
 
     def rows(self) -> list[dict[str, Any]]:
         """The stable rows of ``results.csv`` and ``--json``."""
